@@ -1,0 +1,143 @@
+"""`buildyard agents`, `queues` and `decisions`: the farm as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from buildyard.cli.exits import OK
+from buildyard.cli.output import clock_time, duration, word
+from buildyard.cli.session import Session
+from buildyard.contracts.api import PoolList, PoolView, WorkerList
+from buildyard.contracts.scaling import Decision, Reading, Trust
+from buildyard.errors import TemporaryError
+
+
+async def agents(session: Session, *, as_json: bool) -> int:
+    """List the agents, those present first."""
+    async with session.producer() as producer:
+        listed = await producer.agents()
+    if as_json:
+        session.output.json(listed.wire())
+        return OK
+    rows = [
+        (
+            agent.name,
+            agent.pool,
+            word(agent.state),
+            agent.build_id or "",
+            agent.hostname,
+            str(agent.pid),
+            clock_time(agent.seen_at),
+            ", ".join(f"{name} {version}".strip() for name, version in agent.capabilities.tools.items()),
+            agent.reason,
+        )
+        for agent in listed.agents
+    ]
+    if rows:
+        headings = ("AGENT", "POOL", "STATE", "BUILD", "HOST", "PID#", "SEEN", "TOOLS", "REASON")
+        session.output.table(headings, rows, spare=("TOOLS", "PID#", "SEEN", "HOST", "REASON"))
+    else:
+        session.output.remark("No agent has joined yet; the scaler starts them when work waits.")
+    return OK
+
+
+async def queues(session: Session, *, as_json: bool) -> int:
+    """List the pools, with the scaler's readings of the broker where the scaler answers."""
+    async with session.producer() as producer:
+        pools = await producer.pools()
+    workers: WorkerList | None = None
+    cause = ""
+    try:
+        async with session.scaler() as scaler:
+            workers = await scaler.workers()
+    except TemporaryError as error:
+        cause = str(error)
+    if as_json:
+        session.output.json(_as_json(pools, workers, cause))
+        return OK
+    readings = workers.readings if workers else {}
+    rows = [_pool_row(pool, readings.get(pool.name, {})) for pool in pools.pools]
+    headings = ("POOL", "READY#", "WAITING#", "RUNNING#", "OLDEST#", *_OF_BROKER.values(), "AGENTS")
+    session.output.table(headings, rows, spare=("OLDEST#", *_OF_BROKER.values()))
+    for doubt in _doubts(readings):
+        session.output.remark(doubt)
+    if cause:
+        session.output.remark(f"No readings of the broker: {cause}")
+    return OK
+
+
+def _as_json(pools: PoolList, workers: WorkerList | None, cause: str) -> dict[str, object]:
+    seen = workers.wire() if workers else {"workers": [], "readings": {}}
+    return {**pools.wire(), "workers": seen["workers"], "readings": seen["readings"], "scalerProblem": cause}
+
+
+_OF_BROKER = {"queueReady": "TICKETS#", "queueUnacked": "UNACKED#"}
+"""The broker's readings that people see: its tickets should be what is ready, its unacked ones what runs."""
+
+
+def _doubts(readings: Mapping[str, Mapping[str, Reading]]) -> list[str]:
+    """Why counts that decide are not trusted, each cause once for each pool; single sources (`a.b`) are for --json."""
+    causes: dict[tuple[str, str], list[str]] = {}
+    for pool, counts in readings.items():
+        for name, reading in counts.items():
+            if reading.trust is not Trust.TRUSTED and reading.cause and "." not in name:
+                causes.setdefault((pool, reading.cause), []).append(name)
+    return [f"{pool}: {', '.join(names)} not trusted: {cause}" for (pool, cause), names in causes.items()]
+
+
+def _pool_row(pool: PoolView, readings: Mapping[str, Reading]) -> tuple[str, ...]:
+    present = ", ".join(f"{count} {state}" for state, count in sorted(pool.agents.items()) if count)
+    counted = (reading_text(readings[name]) if name in readings else "?" for name in _OF_BROKER)
+    return (
+        pool.name,
+        str(pool.ready),
+        str(pool.waiting),
+        str(pool.leases),
+        duration(pool.oldest_wait_seconds),
+        *counted,
+        present or "none",
+    )
+
+
+def reading_text(reading: Reading) -> str:
+    """A count with its trust: `5`, `5 (stale 12s)`, `unknown`."""
+    if reading.value is None:
+        return "unknown"
+    if reading.trust is Trust.TRUSTED:
+        return str(reading.value)
+    return f"{reading.value} ({reading.trust.value} {duration(reading.age_seconds)})"
+
+
+async def decisions(session: Session, limit: int, pool: str | None, *, every: bool, as_json: bool) -> int:
+    """List the scaler's newest decisions."""
+    async with session.scaler() as scaler:
+        listed = await scaler.decisions(limit, pool, changes=not every)
+    if as_json:
+        session.output.json(listed.wire())
+    elif listed.decisions:
+        headings = ("NO#", "TIME", "POOL", "READY#", "RUNNING#", "WORKERS#", "DID", "CODE", "REASON")
+        session.output.table(
+            headings,
+            [_decision_row(decision) for decision in listed.decisions],
+            spare=("NO#", "CODE", "WORKERS#", "RUNNING#"),
+        )
+    else:
+        session.output.remark("No decisions yet.")
+    return OK
+
+
+def _decision_row(decision: Decision) -> tuple[str, ...]:
+    seen, plan = decision.observed, decision.plan
+    done = [f"start {len(plan.start)}"] * bool(plan.start) + [f"drain {len(plan.drain)}"] * bool(plan.drain)
+    failures = " ".join(("", *decision.failures))
+    return (
+        str(decision.number),
+        clock_time(decision.at),
+        seen.pool,
+        reading_text(seen.ready),
+        reading_text(seen.leases),
+        "unknown" if seen.workers is None else str(len(seen.workers)),
+        ", ".join(done) or "nothing",
+        plan.code.value,
+        plan.reason + failures,
+    )
