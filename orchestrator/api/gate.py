@@ -1,0 +1,87 @@
+"""The gate before new work: full queues, full disks and hasty requesters are told when to come again."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+
+from buildyard.clock import Clock
+from buildyard.errors import Overloaded, TemporaryError
+from buildyard.settings import Settings
+from orchestrator.domain.backpressure import Allowance, IntakeLimits, IntakeSeen, refusal, spend
+from orchestrator.views import Views
+
+_FRESH_SECONDS = 0.5
+"""How old counts may be: the gate must cost next to nothing when hundreds of requests come in a second."""
+_REQUESTERS_KEPT = 10_000
+
+
+class Gate:
+    """Decides about each request for new work."""
+
+    def __init__(self, settings: Settings, views: Views, clock: Clock) -> None:
+        self._limits = IntakeLimits(
+            open_builds=settings.queue_max_builds,
+            free_bytes=settings.disk_reserve_bytes,
+            requests_per_minute=settings.requests_per_minute,
+        )
+        objects = settings.objects
+        self._folder = Path(objects.removeprefix("file://")) if objects.startswith("file://") else None
+        self._views = views
+        self._clock = clock
+        self._allowances: OrderedDict[str, Allowance] = OrderedDict()
+        self._seen: IntakeSeen | None = None
+        self._looked = 0.0
+        self._looking = asyncio.Lock()
+
+    async def pass_or_raise(self, requester: str, coming_bytes: int) -> None:
+        """Let a request through.
+
+        Raises:
+            Overloaded: too many builds are in hand, or this requester asks too often.
+            ObjectsUnavailable: the disk has too little room.
+        """
+        left, wait = spend(self._allowances.get(requester), self._clock.monotonic(), self._limits)
+        if self._limits.requests_per_minute:
+            self._remember(requester, left)
+        if wait:
+            raise Overloaded(
+                f"More than {self._limits.requests_per_minute} requests for builds came from you within a minute.",
+                remedy="Ask more slowly.",
+                retry_after=wait,
+            )
+        seen = await self._look()
+        error = refusal(replace(seen, coming_bytes=coming_bytes), self._limits)
+        if error is not None:
+            raise error
+
+    def _remember(self, requester: str, allowance: Allowance) -> None:
+        self._allowances[requester] = allowance
+        self._allowances.move_to_end(requester)
+        while len(self._allowances) > _REQUESTERS_KEPT:
+            self._allowances.popitem(last=False)
+
+    async def _look(self) -> IntakeSeen:
+        async with self._looking:
+            now = self._clock.monotonic()
+            if self._seen is None or now - self._looked > _FRESH_SECONDS:
+                self._seen, self._looked = await self._fresh(), now
+            return self._seen
+
+    async def _fresh(self) -> IntakeSeen:
+        free = await asyncio.to_thread(_free_bytes, self._folder) if self._folder else None
+        try:
+            load = await self._views.load()
+        except TemporaryError:
+            return IntakeSeen(None, None, free, 0)  # the request itself will say what is wrong with the store
+        return IntakeSeen(load.open_builds, load.oldest_wait_seconds, free, 0)
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""The rules of builds as pure functions of values."""

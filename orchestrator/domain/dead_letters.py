@@ -1,0 +1,113 @@
+"""Dead letters: builds that the farm failed, kept for a person to requeue or to drop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
+
+from buildyard.contracts.builds import BatchFound, BuildState, ReasonCode, UploadSource
+from buildyard.errors import Conflict
+from orchestrator.domain.records import Build, DeadLetter, EventDraft, Step
+
+DEAD_CODES = frozenset(
+    {
+        ReasonCode.WORKER_LOST,
+        ReasonCode.WORKER_ERROR,
+        ReasonCode.DISK_FULL,
+        ReasonCode.SOURCE_UNAVAILABLE,
+        ReasonCode.NO_AGENT,
+        ReasonCode.QUEUED_TOO_LONG,
+        ReasonCode.UPLOAD_GONE,
+        ReasonCode.UNSCANNABLE,
+    }
+)
+"""Causes that lie with the farm, or with what the build did to its worker, rather than with the sources."""
+_FULL_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SAID: Mapping[str, str] = MappingProxyType({"requeued": "requeued as build {}", "dropped": "dropped"})
+
+
+def is_dead(state: BuildState, code: ReasonCode) -> bool:
+    """Whether a build that ends so is a dead letter."""
+    return code in DEAD_CODES and state in {BuildState.FAILED, BuildState.TIMED_OUT, BuildState.REJECTED}
+
+
+def again(old: Build, new_id: str, requester: str, now: datetime) -> Build:
+    """The same request once more, as a new build that names the old one.
+
+    Raises:
+        Conflict: the old one has not ended, or its upload was infected.
+    """
+    if not old.state.terminal:
+        raise Conflict(
+            f"The build has not ended: it is {old.state.value}.", remedy="Wait for its end, or cancel it first."
+        )
+    if old.reason_code is ReasonCode.INFECTED:
+        raise Conflict("The build's upload was infected and is gone.", remedy="Upload clean sources.")
+    return Build(
+        id=new_id,
+        project=old.project,
+        pool=old.pool,
+        strategy=old.strategy,
+        strategy_used=old.strategy_used,
+        priority=old.priority,
+        force_clean=old.force_clean,
+        properties=old.properties,
+        source=old.source,
+        requester=requester,
+        created_at=now,
+        retry_of=old.id,
+        warnings=old.warnings,
+    )
+
+
+def requeue(old: Build, letter: DeadLetter | None, new: Build) -> Step:
+    """Note on an ended build that another takes its place; its dead letter, if it waits for a person, is settled.
+
+    The new build's requester and time of creation are who settles it, and when.
+    """
+    settled = None
+    if letter is not None and letter.resolution is None:
+        settled = replace(
+            letter, resolution="requeued", resolved_at=new.created_at, resolved_by=new.requester, requeued_as=new.id
+        )
+    return Step(old, dead=settled, events=(EventDraft("build_requeued", {"as": new.id, "by": new.requester}),))
+
+
+def drop(build: Build, letter: DeadLetter | None, reason: str, requester: str, now: datetime) -> Step:
+    """Settle a dead letter without another try.
+
+    Raises:
+        Conflict: the build is none, or it is settled.
+    """
+    waiting = waiting_letter(letter)
+    settled = replace(waiting, resolution="dropped", resolved_at=now, resolved_by=requester, note=reason)
+    return Step(build, dead=settled, events=(EventDraft("build_dropped", {"reason": reason, "by": requester}),))
+
+
+def waiting_letter(letter: DeadLetter | None) -> DeadLetter:
+    """A letter that waits for a person.
+
+    Raises:
+        Conflict: there is none, or it is settled.
+    """
+    if letter is None:
+        raise Conflict(
+            "The build is no dead letter.", remedy="`POST /api/v1/builds/{id}/retry` builds any build again."
+        )
+    if letter.resolution is not None:
+        how = _SAID[letter.resolution].format(letter.requeued_as)
+        raise Conflict(f"The dead letter is settled: it was {how} by {letter.resolved_by}.")
+    return letter
+
+
+def carries_over(old: Build, new: Build, found: BatchFound) -> bool:
+    """Whether the rows that succeeded in an earlier build of a batch stand for the new one too.
+
+    They do when both read the same bytes and the earlier one left something undone. A branch may have moved on.
+    """
+    fixed = isinstance(new.source, UploadSource) or _FULL_COMMIT.fullmatch(new.source.ref) is not None
+    same = old.source == new.source and old.properties == new.properties and old.rows_total == found.rows
+    return fixed and same and old.state is not BuildState.SUCCEEDED

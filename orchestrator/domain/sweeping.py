@@ -1,0 +1,64 @@
+"""Sweeping: what to do with a build or an attempt that nobody moves any more."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from buildyard.contracts.builds import BuildState, ReasonCode
+from orchestrator.domain.lifecycle import end
+from orchestrator.domain.records import Build, Limits, Step
+
+
+def overdue(
+    build: Build, agents_seen_at: datetime | None, limits: Limits, now: datetime, why_nobody: str = ""
+) -> Step | None:
+    """End a build that passed one of its bounds, with the reason; None while it is within all of them.
+
+    `agents_seen_at` is when its pool last had an agent, None for never; `why_nobody` is a sentence on why it has
+    none, where that is known.
+    """
+    if build.state is BuildState.CANCELLING and build.cancelling_at is not None:
+        if now - build.cancelling_at < timedelta(seconds=limits.cancel_seconds):
+            return None
+        reason = f"{build.reason} Its agent did not confirm the stop within {limits.cancel_seconds:g} s."
+        return end(build, BuildState.CANCELLED, ReasonCode.CANCELLED, reason, now)
+    if build.state is BuildState.RUNNING and build.started_at is not None:
+        return _running_too_long(build, build.started_at, limits, now)
+    if build.state is BuildState.QUEUED and build.queued_at is not None:
+        return _queued_too_long(build, build.queued_at, agents_seen_at, limits, now, why_nobody)
+    if build.state is BuildState.RECEIVED and now - build.created_at >= timedelta(seconds=limits.queue_seconds):
+        reason = f"The upload was not admitted within {limits.queue_seconds / 3600:g} h."
+        return end(build, BuildState.TIMED_OUT, ReasonCode.QUEUED_TOO_LONG, reason, now)
+    return None
+
+
+def _running_too_long(build: Build, started_at: datetime, limits: Limits, now: datetime) -> Step | None:
+    allowed = timedelta(minutes=build.properties.timeout_minutes, seconds=limits.end_grace_seconds)
+    if now - started_at < allowed:
+        return None
+    reason = f"The build did not end within {build.properties.timeout_minutes:g} min, and its agent did not say so."
+    return end(build, BuildState.TIMED_OUT, ReasonCode.TIMED_OUT, reason, now)
+
+
+def _queued_too_long(
+    build: Build,
+    queued_at: datetime,
+    agents_seen_at: datetime | None,
+    limits: Limits,
+    now: datetime,
+    why_nobody: str,
+) -> Step | None:
+    if now - queued_at >= timedelta(seconds=limits.queue_seconds):
+        reason = f"No agent of the pool {build.pool} took the build within {limits.queue_seconds / 3600:g} h."
+        reason = f"{reason} {why_nobody}".rstrip()
+        return end(build, BuildState.TIMED_OUT, ReasonCode.QUEUED_TOO_LONG, reason, now)
+    alone_since = max(queued_at, agents_seen_at) if agents_seen_at else queued_at
+    if now - alone_since >= timedelta(seconds=limits.no_agent_seconds):
+        reason = f"The pool {build.pool} had no agent for {limits.no_agent_seconds / 60:g} min. {why_nobody}".rstrip()
+        return end(build, BuildState.FAILED, ReasonCode.NO_AGENT, reason, now)
+    return None
+
+
+def tickets_to_reissue(ready: int, tickets: int, pending: int) -> int:
+    """How many tickets are missing: ready jobs less tickets in the broker less tickets not yet published."""
+    return max(0, ready - tickets - pending)

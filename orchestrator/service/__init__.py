@@ -1,0 +1,18 @@
+"""The shell around the domain, and the only writer of builds: load -> decide -> save, then tell.
+
+Every method is one transaction. What follows from it (events, tickets, stop hints) is handed on after the commit;
+a crash in between costs nothing, since tickets stand in the outbox and events in the store.
+"""
+
+from __future__ import annotations
+
+from orchestrator.service.core import Farm, Outlets, links_of
+from orchestrator.service.dispatching import Dispatching
+from orchestrator.service.recording import Recording
+from orchestrator.service.reviving import Reviving
+
+__all__ = ["Farm", "Outlets", "Service", "links_of"]
+
+
+class Service(Reviving, Dispatching, Recording):
+    """Submitting, reviving, handing out, recording."""

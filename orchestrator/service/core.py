@@ -1,0 +1,84 @@
+"""What all parts of the service stand on: the farm's facts, the outlets, and telling after a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from buildyard.clock import Clock
+from buildyard.contracts.api import Links
+from buildyard.contracts.builds import BuildState
+from buildyard.contracts.messages import CancelJob, DrainAgent, Ticket
+from buildyard.contracts.scaling import PoolConfig
+from orchestrator.domain.records import Build, Limits
+from orchestrator.feed import Feed
+from orchestrator.store import Store
+from orchestrator.store.transaction import Saved
+
+AGENT_LOST_AFTER = 3
+"""Heartbeats that may be missed before an agent counts as lost."""
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """Where the consequences of a commit go. None of these may block or raise."""
+
+    tickets: Callable[[tuple[Ticket, ...]], None]
+    controls: Callable[[tuple[CancelJob | DrainAgent, ...]], None]
+    ended: Callable[[Build], None]
+    received: Callable[[Build], None]
+    """A build waits for its upload to be looked at."""
+
+
+@dataclass(frozen=True)
+class Farm:
+    """The farm's fixed facts that requests are checked against."""
+
+    pools: tuple[PoolConfig, ...]
+    limits: Limits
+    max_build_minutes: float
+    upload_keep_hours: float
+    heartbeat_seconds: float
+    git_hosts: tuple[str, ...]
+    git_local_roots: tuple[str, ...]
+    admits_at_once: bool
+    """Whether uploads need no scan."""
+
+
+class Core:
+    """The parts, and what follows a commit."""
+
+    def __init__(self, store: Store, feed: Feed, farm: Farm, clock: Clock, outlets: Outlets) -> None:
+        self._store = store
+        self._feed = feed
+        self._farm = farm
+        self._clock = clock
+        self._outlets = outlets
+
+    @property
+    def _silence(self) -> timedelta:
+        """How long an agent may be silent before it counts as lost."""
+        return silence(self._farm.heartbeat_seconds)
+
+    def _tell(self, saved: Saved) -> None:
+        """Hand on what a committed step brought about."""
+        self._feed.publish(saved.events)
+        if saved.tickets:
+            self._outlets.tickets(saved.tickets)
+        for event in saved.events:
+            if event.type == "build_ended":
+                self._outlets.ended(saved.build)
+            elif event.type == "build_received" and saved.build.state is BuildState.RECEIVED:
+                self._outlets.received(saved.build)
+
+
+def silence(heartbeat_seconds: float) -> timedelta:
+    """How long an agent may be silent before it counts as lost."""
+    return timedelta(seconds=heartbeat_seconds * AGENT_LOST_AFTER)
+
+
+def links_of(build_id: str) -> Links:
+    """Where to read on about a build."""
+    base = f"/api/v1/builds/{build_id}"
+    return Links(self_=base, logs=f"{base}/logs", events=f"{base}/events", trace=f"{base}/trace")

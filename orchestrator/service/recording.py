@@ -1,0 +1,171 @@
+"""Recording what workers report. The fencing token (job, attempt) is checked before anything else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from buildyard.contracts.builds import BatchFound, JobKind
+from buildyard.contracts.messages import (
+    AgentHeartbeat,
+    AgentLeft,
+    AttemptReport,
+    Heartbeat,
+    JobFinished,
+    LogStored,
+    RowsDone,
+    StageFinished,
+    StageStarted,
+)
+from buildyard.contracts.wire import rfc3339
+from buildyard.errors import InvalidRequest, NotFound
+from buildyard.telemetry import logger
+from orchestrator.domain import lifecycle
+from orchestrator.domain.dead_letters import carries_over
+from orchestrator.domain.records import Attempt, Build, EventDraft, Job, JobCounts, Step
+from orchestrator.service.core import Core
+from orchestrator.service.dispatching import output_prefix
+from orchestrator.store.transaction import Saved, Transaction
+
+_log = logger("record")
+_LONGEST_CHAIN = 100
+"""How many builds without a plan may lie between a build and the one whose rows it takes over."""
+
+
+RENEW_BELOW = 0.75
+"""Any report renews its attempt's lease, once a quarter of it is used up: most reports then write less."""
+
+
+class Recording(Core):
+    """Facts become state."""
+
+    async def record(self, report: AttemptReport | AgentHeartbeat | AgentLeft) -> bool:
+        """Record one report; False when it changes nothing: a repeat, or from an attempt that is over.
+
+        Raises:
+            InvalidRequest: the report claims what is not its own.
+            StoreUnavailable: nothing was recorded; report again.
+        """
+        if isinstance(report, AgentHeartbeat | AgentLeft):
+            return await self._record_agent(report)
+        try:
+            async with self._store.begin() as tx:
+                saved = await self._record_attempt(tx, report)
+        except NotFound:
+            saved = None
+        if saved is None:
+            _log.info("refused", report=report.type, job=report.job_id, attempt=report.attempt, agent=report.agent)
+            return False
+        self._tell(saved)
+        return True
+
+    async def expire(self, attempt: Attempt) -> bool:
+        """End an attempt whose lease ran out by the store's clock; False when it lives after all."""
+        async with self._store.begin() as tx:
+            build = await tx.lock_build(attempt.build_id)
+            current = await tx.attempt(attempt.job_id, attempt.number)
+            job = await tx.job(attempt.job_id)
+            now = await tx.now()
+            if current is None or job is None or current.ended_at is not None or current.lease_until > now:
+                return False
+            others = await tx.counts_beside(job, self._farm.limits.max_attempts)
+            saved = await tx.save(lifecycle.lose(build, job, current, others, self._farm.limits, now))
+        self._tell(saved)
+        return True
+
+    # ------------------------------------------------------------------ inside
+
+    async def _record_agent(self, report: AgentHeartbeat | AgentLeft) -> bool:
+        async with self._store.begin() as tx:
+            agent = await tx.agent(report.agent)
+            if agent is None:
+                return False
+            if isinstance(report, AgentHeartbeat):
+                await tx.see_agent(report.agent, report.health)
+            else:
+                await tx.mark_agent(report.agent, draining=agent.draining, left=True, reason=report.reason)
+        return True
+
+    async def _record_attempt(self, tx: Transaction, report: AttemptReport) -> Saved | None:
+        build = await tx.lock_build(report.build_id)
+        job = await tx.job(report.job_id)
+        attempt = await tx.attempt(report.job_id, report.attempt)
+        if job is None or attempt is None or attempt.ended_at is not None or job.build_id != build.id:
+            return None
+        if isinstance(report, JobFinished):
+            return await self._finish(tx, build, job, attempt, report)
+        lease = timedelta(seconds=self._farm.limits.lease_seconds)
+        if attempt.lease_until - await tx.now() < lease * RENEW_BELOW:
+            await tx.renew(attempt, await tx.now() + lease)
+        return await _note(tx, build, attempt, report)
+
+    async def _finish(self, tx: Transaction, build: Build, job: Job, attempt: Attempt, report: JobFinished) -> Saved:
+        _check_own(attempt, report)
+        counted = await tx.add_rows(build, report.rows)
+        ids = tuple(self._clock.new_id() for _ in range(len(report.found.chunks) + 1)) if report.found else ()
+        alone = job.kind is JobKind.BUILD
+        others = JobCounts() if alone else await tx.counts_beside(job, self._farm.limits.max_attempts)
+        done: tuple[int, ...] = ()
+        if report.found and (earlier := await _earlier(tx, build, report.found)):
+            counted = await tx.carry_rows(earlier, counted)
+            done = await tx.done_rows(build.id, 1, report.found.rows)
+        now = await tx.now()
+        step = lifecycle.finish(counted, job, attempt, report, others, ids, self._farm.limits, now, done)
+        if step.job is not None and step.job.state.terminal:  # another attempt makes its own
+            await tx.add_artifacts(build.id, report.artifacts)
+        return await tx.save(step)
+
+
+async def _earlier(tx: Transaction, build: Build, found: BatchFound) -> Build | None:
+    """The build whose finished rows stand for this one: the newest before it that came so far as to have any."""
+    before: Build | None = build
+    for _ in range(_LONGEST_CHAIN):
+        if before is None or before.retry_of is None:
+            return None
+        before = await tx.build_if_kept(before.retry_of)
+        if before is not None and before.rows_total is not None:
+            return before if carries_over(before, build, found) else None
+    return None
+
+
+async def _note(tx: Transaction, build: Build, attempt: Attempt, report: AttemptReport) -> Saved | None:
+    """Record a fact of a live attempt."""
+    match report:
+        case Heartbeat():
+            return Saved(build, (), ())
+        case StageStarted() | StageFinished():
+            noted = await tx.note_stage(report)
+            return await tx.save(Step(build, events=(_stage_event(report),))) if noted else None
+        case LogStored():
+            _check_key(attempt, report.key)
+            longer = await tx.add_segment(build, report)
+            if longer is None:
+                return None
+            lines = {"first": build.log_lines + 1, "last": longer.log_lines, "job": attempt.job_id}
+            return await tx.save(Step(longer, events=(EventDraft("log_stored", {**lines, "attempt": attempt.number}),)))
+        case RowsDone():
+            counted = await tx.add_rows(build, report.rows)
+            done = {"succeeded": counted.rows_ok, "failed": counted.rows_failed, "total": counted.rows_total}
+            told = (EventDraft("rows_done", done),)
+            return await tx.save(Step(counted, events=told)) if counted != build else None
+        case _:
+            return None
+
+
+def _stage_event(report: StageStarted | StageFinished) -> EventDraft:
+    data = {"job": report.job_id, "attempt": report.attempt, "stage": report.stage.wire}
+    if isinstance(report, StageStarted):
+        return EventDraft("stage_started", {**data, "agentTime": rfc3339(report.at)})
+    more = {"status": report.status.wire, "warnings": report.warnings, "errors": report.errors}
+    return EventDraft("stage_finished", {**data, **more, "reason": report.reason})
+
+
+def _check_own(attempt: Attempt, report: JobFinished) -> None:
+    for artifact in report.artifacts:
+        _check_key(attempt, artifact.key)
+    if report.found is not None:
+        _check_key(attempt, report.found.rows_key)
+
+
+def _check_key(attempt: Attempt, key: str) -> None:
+    if not key.startswith(output_prefix(attempt)):
+        raise InvalidRequest(f"Agent {attempt.agent} reports an object that is not its own: {key[:200]!r}.")

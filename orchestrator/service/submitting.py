@@ -1,0 +1,225 @@
+"""Accepting builds, admitting their uploads, cancelling them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from buildyard.contracts.api import BuildAccepted, BuildRequest, CancelAccepted, UploadStored, project_name_of
+from buildyard.contracts.builds import BuildState, GitSource, ReasonCode, Source, UploadSource
+from buildyard.contracts.messages import CancelJob
+from buildyard.contracts.sources import check_git_source
+from buildyard.errors import InvalidRequest, NotFound
+from orchestrator.domain import lifecycle
+from orchestrator.domain.planning import first_job, strategy_used
+from orchestrator.domain.records import Build, EventDraft, Step
+from orchestrator.domain.retrying import is_due
+from orchestrator.domain.schedule import Estimate, estimate
+from orchestrator.service.core import Core, links_of
+from orchestrator.store.transaction import Saved, Transaction
+
+
+class Submitting(Core):
+    """Accepting builds, admitting their uploads, cancelling."""
+
+    async def submit(
+        self, request: BuildRequest, source: Source, *, requester: str, build_id: str | None = None
+    ) -> BuildAccepted:
+        """Accept a build: when this returns, it is durable.
+
+        Raises:
+            InvalidRequest: no such pool, or a timeout above the farm's longest build.
+            StoreUnavailable: nothing was accepted.
+        """
+        self._check(request)
+        async with self._store.begin() as tx:
+            saved = await self._add(tx, request, source, requester, build_id)
+        self._tell(saved)
+        return await self._accepted(saved.build)
+
+    async def submit_git(self, request: BuildRequest, *, requester: str) -> BuildAccepted:
+        """Accept a build of a repository.
+
+        Raises:
+            InvalidRequest: no repository is named, or its address or ref is not well formed.
+            Forbidden: its host is not among the farm's.
+        """
+        job = request.job
+        if not job.repository_url:
+            raise InvalidRequest("The build names no repository.", field="job.repositoryUrl")
+        check_git_source(job.repository_url, job.git_ref, self._farm.git_hosts, self._farm.git_local_roots)
+        return await self.submit(request, GitSource(url=job.repository_url, ref=job.git_ref), requester=requester)
+
+    async def keep_upload(self, upload: UploadSource, *, requester: str) -> UploadStored:
+        """Keep an upload for a build that is asked for later."""
+        async with self._store.begin() as tx:
+            await tx.add_upload(upload, requester)
+            expires = await tx.now() + timedelta(hours=self._farm.upload_keep_hours)
+        return UploadStored(
+            job_id=upload.upload_id,
+            kind=upload.kind,
+            filename=upload.filename,
+            size_bytes=upload.size_bytes,
+            sha256=upload.sha256,
+            expires_at=expires,
+        )
+
+    async def start_upload(self, job_id: str, request: BuildRequest, *, requester: str) -> BuildAccepted:
+        """Build an upload that was kept.
+
+        Raises:
+            NotFound: there is no such upload, or it is used or gone.
+            InvalidRequest: as `submit`.
+        """
+        self._check(request)
+        async with self._store.begin() as tx:
+            source = await tx.use_upload(job_id)
+            if source is None:
+                raise NotFound(
+                    f"There is no unused upload {job_id}.",
+                    remedy=f"Upload again: an upload serves one build and is kept {self._farm.upload_keep_hours:g} h.",
+                )
+            saved = await self._add(tx, _named(request, source), source, requester, None)
+        self._tell(saved)
+        return await self._accepted(saved.build)
+
+    async def admit(self, build_id: str) -> None:
+        """The upload of a received build is clean."""
+        async with self._store.begin() as tx:
+            build = await tx.lock_build(build_id)
+            if build.state is not BuildState.RECEIVED:
+                return
+            job = first_job(build, self._clock.new_id())
+            saved = await tx.save(lifecycle.admit(build, job, await tx.now()))
+        self._tell(saved)
+
+    async def reject_upload(self, build_id: str, code: ReasonCode, reason: str) -> None:
+        """The upload of a received build cannot be let in."""
+        async with self._store.begin() as tx:
+            build = await tx.lock_build(build_id)
+            if build.state is not BuildState.RECEIVED:
+                return
+            saved = await tx.save(lifecycle.end(build, BuildState.REJECTED, code, reason, await tx.now()))
+        self._tell(saved)
+
+    async def cancel(self, build_id: str, *, requester: str) -> CancelAccepted:
+        """Cancel a build; again is no error.
+
+        Raises:
+            NotFound: no such build.
+            Conflict: it ended otherwise.
+        """
+        async with self._store.begin() as tx:
+            build = await tx.lock_build(build_id)
+            live = await tx.live_attempts(build_id)
+            step = lifecycle.cancel(build, live, requester, await tx.now())
+            saved = await tx.save(step)
+        self._tell(saved)
+        self._outlets.controls(step.controls)
+        return CancelAccepted(execution_id=build_id, status=saved.build.state.wire)
+
+    async def apply(self, build_id: str, decide: Callable[[Build], Step | None]) -> bool:
+        """Apply a sweeping decision to a build as it stands under its lock; False when there is nothing to do."""
+        async with self._store.begin() as tx:
+            build = await tx.lock_build(build_id)
+            live = await tx.live_attempts(build_id)
+            step = decide(build)
+            if step is None:
+                return False
+            saved = await tx.save(step)
+        self._tell(saved)
+        self._outlets.controls(tuple(CancelJob(job_id=attempt.job_id, attempt=attempt.number) for attempt in live))
+        return True
+
+    async def reissue(self, pool: str, count: int) -> None:
+        """Issue tickets for ready jobs that have none."""
+        async with self._store.begin() as tx:
+            tickets = await tx.add_tickets(pool, count)
+        self._outlets.tickets(tickets)
+
+    async def end_waits(self) -> int:
+        """Make every job ready whose wait after a failed attempt is over; tells how many there were."""
+        async with self._store.read() as queries:
+            now = await queries.now()
+            due = [job.id for job in await queries.backing_off() if job.not_before and is_due(job.not_before, now)]
+        if not due:
+            return 0
+        async with self._store.begin() as tx:
+            tickets = await tx.end_waits(due)
+        self._outlets.tickets(tickets)
+        return len(tickets)
+
+    # ------------------------------------------------------------------ inside
+
+    def _check(self, request: BuildRequest) -> None:
+        pools = sorted(pool.name for pool in self._farm.pools)
+        if request.pool not in pools:
+            known = ", ".join(pools)
+            raise InvalidRequest(
+                f"There is no pool {request.target_pool!r}; this farm has: {known}.", field="targetPool"
+            )
+        if request.job.timeout_minutes > self._farm.max_build_minutes:
+            raise InvalidRequest(
+                f"A timeout of {request.job.timeout_minutes:g} min is above this farm's longest build of "
+                f"{self._farm.max_build_minutes:g} min.",
+                field="job.timeoutMinutes",
+            )
+
+    async def _add(
+        self, tx: Transaction, request: BuildRequest, source: Source, requester: str, build_id: str | None
+    ) -> Saved:
+        used, warnings = strategy_used(request.strategy, asked_for="strategy" in request.model_fields_set)
+        build = Build(
+            id=build_id or self._clock.new_id(),
+            project=request.job.project_name,
+            pool=request.pool,
+            strategy=request.strategy,
+            strategy_used=used,
+            priority=request.priority,
+            force_clean=request.force_clean,
+            properties=request.job,
+            source=source,
+            requester=requester,
+            created_at=await tx.now(),
+            warnings=warnings,
+        )
+        return await self._receive(tx, build)
+
+    async def _receive(self, tx: Transaction, build: Build) -> Saved:
+        """A new build: queued at once, unless its upload must be looked at first."""
+        origin = {"retryOf": build.retry_of} if build.retry_of else {}
+        received = EventDraft("build_received", {"requester": build.requester, **origin})
+        if build.source.type == "upload" and not self._farm.admits_at_once:
+            return await tx.create(Step(build, events=(received,)))
+        step = lifecycle.admit(build, first_job(build, self._clock.new_id()), await tx.now())
+        return await tx.create(replace(step, events=(received, *step.events)))
+
+    async def _accepted(self, build: Build) -> BuildAccepted:
+        position, guess = await self._estimate(build)
+        status = build.state if build.state.terminal else BuildState.QUEUED
+        return BuildAccepted(
+            execution_id=build.id,
+            status=status.wire,
+            queue_position=position,
+            estimated_start_time=guess.start,
+            estimated_duration=guess.duration_seconds,
+            links=links_of(build.id),
+            warnings=build.warnings,
+        )
+
+    async def _estimate(self, build: Build) -> tuple[int, Estimate]:
+        async with self._store.read() as queries:
+            now = await queries.now()
+            position = await queries.jobs_ahead(build)
+            past = await queries.past_seconds(build.project)
+            agents = await queries.agents_present(build.pool, now - self._silence)
+        return position, estimate(position, agents, past, now)
+
+
+def _named(request: BuildRequest, upload: UploadSource) -> BuildRequest:
+    """A build that brings no project name is called after its file."""
+    if "project_name" in request.job.model_fields_set:
+        return request
+    job = request.job.model_copy(update={"project_name": project_name_of(upload.filename)})
+    return request.model_copy(update={"job": job})

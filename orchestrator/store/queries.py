@@ -1,0 +1,316 @@
+"""The reading side: what the API shows and what the sweeper looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from buildyard.clock import Clock
+from buildyard.contracts.builds import BuildState, JobState, ReasonCode, RowResult
+from buildyard.contracts.events import BuildEvent
+from buildyard.errors import NotFound
+from orchestrator.domain.records import (
+    Agent,
+    Attempt,
+    Build,
+    DeadLetter,
+    Job,
+    LogSegment,
+    Refusal,
+    StoredArtifact,
+    StoredStage,
+)
+from orchestrator.store import codec
+from orchestrator.store import schema as t
+from orchestrator.store.facts import store_time
+
+_OPEN = [state.value for state in BuildState if not state.terminal]
+
+
+@dataclass(frozen=True)
+class PoolCounts:
+    """What a pool's jobs are doing."""
+
+    ready: int = 0
+    waiting: int = 0
+    leases: int = 0
+    oldest_ready_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class BuildFilter:
+    """Which builds a list wants; `before` is the id the page begins below, newest first."""
+
+    state: BuildState | None = None
+    project: str | None = None
+    pool: str | None = None
+    before: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class DeadFilter:
+    """Which dead letters a list wants; `before` is the build's id the page begins below, newest first."""
+
+    project: str | None = None
+    pool: str | None = None
+    code: ReasonCode | None = None
+    since: datetime | None = None
+    before: str | None = None
+    settled_too: bool = False
+    limit: int = 50
+
+
+class Queries:
+    """Read-only questions on one consistent view."""
+
+    def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
+        self._db = connection
+        self._clock = clock
+
+    async def now(self) -> datetime:
+        """The store's time."""
+        return await store_time(self._db, self._clock)
+
+    async def build(self, build_id: str) -> Build:
+        """One build.
+
+        Raises:
+            NotFound: there is no such build.
+        """
+        row = (await self._db.execute(select(t.builds).where(t.builds.c.id == build_id))).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no build {build_id}.", remedy="`GET /api/v1/builds` lists them.")
+        return codec.build_from(row)
+
+    async def builds(self, which: BuildFilter) -> tuple[Build, ...]:
+        """Builds, newest first (ids are UUIDv7: they sort by time)."""
+        query = select(t.builds).order_by(t.builds.c.id.desc()).limit(which.limit)
+        if which.state:
+            query = query.where(t.builds.c.state == which.state.value)
+        if which.project:
+            query = query.where(t.builds.c.project == which.project)
+        if which.pool:
+            query = query.where(t.builds.c.pool == which.pool)
+        if which.before:
+            query = query.where(t.builds.c.id < which.before)
+        return tuple(codec.build_from(row) for row in (await self._db.execute(query)).mappings())
+
+    async def dead_letters(self, which: DeadFilter) -> tuple[tuple[Build, DeadLetter], ...]:
+        """Dead letters with their builds, the newest build first."""
+        letters, builds = t.dead_letters.c, t.builds.c
+        wanted = [
+            letters.resolution.is_(None) if not which.settled_too else None,
+            builds.project == which.project if which.project else None,
+            builds.pool == which.pool if which.pool else None,
+            builds.reason_code == which.code.value if which.code else None,
+            letters.dead_at >= which.since if which.since else None,
+            letters.build_id < which.before if which.before else None,
+        ]
+        query = select(t.dead_letters, t.builds).join(t.builds, builds.id == letters.build_id)
+        query = query.where(*(clause for clause in wanted if clause is not None))
+        rows = (await self._db.execute(query.order_by(letters.build_id.desc()).limit(which.limit))).mappings()
+        return tuple((codec.build_from(row), codec.dead_letter_from(row)) for row in rows)
+
+    async def dead_letter(self, build_id: str) -> DeadLetter:
+        """The dead letter that a build became.
+
+        Raises:
+            NotFound: it is none.
+        """
+        query = select(t.dead_letters).where(t.dead_letters.c.build_id == build_id)
+        row = (await self._db.execute(query)).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no dead letter {build_id}.", remedy="`GET /api/v1/dead` lists them.")
+        return codec.dead_letter_from(row)
+
+    async def attempt_counts(self, build_ids: Sequence[str]) -> dict[str, int]:
+        """How many attempts the jobs of each build had."""
+        query = select(t.attempts.c.build_id, func.count()).where(t.attempts.c.build_id.in_(build_ids))
+        return {row[0]: row[1] for row in await self._db.execute(query.group_by(t.attempts.c.build_id))}
+
+    async def open_builds(
+        self, states: Sequence[BuildState], created_before: datetime | None = None, limit: int = 500
+    ) -> tuple[Build, ...]:
+        """Builds in the given states, oldest first."""
+        query = select(t.builds).where(t.builds.c.state.in_([state.value for state in states]))
+        if created_before is not None:
+            query = query.where(t.builds.c.created_at < created_before)
+        query = query.order_by(t.builds.c.id).limit(limit)
+        return tuple(codec.build_from(row) for row in (await self._db.execute(query)).mappings())
+
+    async def jobs_ahead(self, build: Build) -> int:
+        """How many ready jobs of the pool go before a queued build, which is as old as its time in the queue."""
+        at = build.queued_at or build.created_at
+        ready = and_(t.jobs.c.state == JobState.READY.value, t.jobs.c.pool == build.pool, t.jobs.c.build_id != build.id)
+        older = or_(t.jobs.c.ready_at < at, and_(t.jobs.c.ready_at == at, t.jobs.c.build_id < build.id))
+        rank = build.priority.rank
+        before = or_(t.jobs.c.priority > rank, and_(t.jobs.c.priority == rank, older))
+        return int((await self._db.execute(select(func.count()).where(and_(ready, before)))).scalar_one())
+
+    async def past_seconds(self, project: str, limit: int = 20) -> tuple[float, ...]:
+        """Durations of a project's last builds that succeeded, oldest first."""
+        query = (
+            select(t.builds.c.started_at, t.builds.c.ended_at)
+            .where(and_(t.builds.c.project == project, t.builds.c.state == BuildState.SUCCEEDED.value))
+            .order_by(t.builds.c.ended_at.desc())
+            .limit(limit)
+        )
+        pairs = (await self._db.execute(query)).all()
+        return tuple((end - start).total_seconds() for start, end in reversed(pairs) if start and end)
+
+    async def attempts(self, build_id: str, limit: int = 200) -> tuple[Attempt, ...]:
+        """The newest attempts of a build's jobs, oldest first."""
+        query = select(t.attempts).where(t.attempts.c.build_id == build_id)
+        query = query.order_by(t.attempts.c.started_at.desc(), t.attempts.c.job_id.desc()).limit(limit)
+        rows = list((await self._db.execute(query)).mappings())
+        return tuple(codec.attempt_from(row) for row in reversed(rows))
+
+    async def jobs_but_rows(self, build_id: str) -> tuple[Job, ...]:
+        """The jobs of a build that are not parts of a batch: one, or two."""
+        where = and_(t.jobs.c.build_id == build_id, t.jobs.c.kind != "rows")
+        rows = (await self._db.execute(select(t.jobs).where(where).order_by(t.jobs.c.id))).mappings()
+        return tuple(codec.job_from(row) for row in rows)
+
+    async def rows_times(self, build_id: str) -> tuple[datetime | None, datetime | None]:
+        """When the first part of a batch began and, if all are through, when the last one ended."""
+        of_rows = select(t.jobs.c.id).where(and_(t.jobs.c.build_id == build_id, t.jobs.c.kind == "rows"))
+        query = select(func.min(t.attempts.c.started_at), func.max(t.attempts.c.ended_at))
+        first, last = (await self._db.execute(query.where(t.attempts.c.job_id.in_(of_rows)))).one()
+        return first, last
+
+    async def stages(self, build_id: str) -> tuple[StoredStage, ...]:
+        """All stages of all attempts of a build."""
+        rows = (await self._db.execute(select(t.stages).where(t.stages.c.build_id == build_id))).mappings()
+        return tuple(codec.stage_from(row) for row in rows)
+
+    async def segments(self, build_id: str) -> tuple[LogSegment, ...]:
+        """The log of a build, in order."""
+        query = select(t.log_segments).where(t.log_segments.c.build_id == build_id)
+        rows = (await self._db.execute(query.order_by(t.log_segments.c.build_first))).mappings()
+        return tuple(codec.segment_from(row) for row in rows)
+
+    async def artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
+        """The artifacts of a build."""
+        query = select(t.artifacts).where(t.artifacts.c.build_id == build_id).order_by(t.artifacts.c.id)
+        return tuple(codec.artifact_from(row) for row in (await self._db.execute(query)).mappings())
+
+    async def artifact(self, artifact_id: str) -> StoredArtifact:
+        """One artifact.
+
+        Raises:
+            NotFound: there is no such artifact.
+        """
+        query = select(t.artifacts).where(t.artifacts.c.id == artifact_id)
+        row = (await self._db.execute(query)).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no artifact {artifact_id}.", remedy="The build's artifact list names them.")
+        return codec.artifact_from(row)
+
+    async def rows(self, build_id: str, after: int, limit: int, *, failed_only: bool = False) -> tuple[RowResult, ...]:
+        """Row results with a number above `after`, in order."""
+        where = and_(t.rows.c.build_id == build_id, t.rows.c.row > after)
+        if failed_only:
+            where = and_(where, t.rows.c.ok.is_(False))
+        query = select(t.rows).where(where).order_by(t.rows.c.row).limit(limit)
+        return tuple(codec.row_from(row) for row in (await self._db.execute(query)).mappings())
+
+    async def events(self, build_id: str, after: int, limit: int) -> tuple[BuildEvent, ...]:
+        """Events with a number above `after`, in order."""
+        where = and_(t.events.c.build_id == build_id, t.events.c.seq > after)
+        query = select(t.events).where(where).order_by(t.events.c.seq).limit(limit)
+        return tuple(codec.event_from(row) for row in (await self._db.execute(query)).mappings())
+
+    async def agents(self, seen_since: datetime) -> tuple[Agent, ...]:
+        """The agents heard of since a moment, the newest first."""
+        query = select(t.agents).where(t.agents.c.seen_at >= seen_since)
+        query = query.order_by(t.agents.c.joined_at.desc(), t.agents.c.name)
+        return tuple(codec.agent_from(row) for row in (await self._db.execute(query)).mappings())
+
+    async def agent(self, name: str) -> Agent:
+        """One agent.
+
+        Raises:
+            NotFound: there is no such agent.
+        """
+        row = (await self._db.execute(select(t.agents).where(t.agents.c.name == name))).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no agent {name}.", remedy="`GET /api/v1/agents` lists them.")
+        return codec.agent_from(row)
+
+    async def agents_present(self, pool: str, since: datetime) -> int:
+        """How many agents of a pool were heard of since a moment and have not left."""
+        here = and_(t.agents.c.pool == pool, t.agents.c.left.is_(False), t.agents.c.seen_at >= since)
+        return int((await self._db.execute(select(func.count()).select_from(t.agents).where(here))).scalar_one())
+
+    async def generations(self) -> dict[str, dict[int, int]]:
+        """Pool -> slot -> the highest generation of an agent that ever joined there."""
+        found: dict[str, dict[int, int]] = {}
+        for row in await self._db.execute(select(t.slots)):
+            found.setdefault(row[0], {})[row[1]] = row[2]
+        return found
+
+    async def pools_seen_at(self) -> dict[str, datetime]:
+        """When each pool last heard of any of its agents."""
+        query = select(t.agents.c.pool, func.max(t.agents.c.seen_at)).group_by(t.agents.c.pool)
+        return {row[0]: row[1] for row in await self._db.execute(query)}
+
+    async def refusals(self) -> dict[str, Refusal]:
+        """The newest agent that each pool refused."""
+        rows = (await self._db.execute(select(t.refusals))).mappings()
+        return {row["pool"]: Refusal(row["pool"], row["agent"], row["lacks"], row["at"]) for row in rows}
+
+    async def live_attempts(self) -> tuple[Attempt, ...]:
+        """All attempts that have not ended."""
+        rows = (await self._db.execute(select(t.attempts).where(t.attempts.c.ended_at.is_(None)))).mappings()
+        return tuple(codec.attempt_from(row) for row in rows)
+
+    async def pool_counts(self) -> dict[str, PoolCounts]:
+        """Jobs by pool: ready, waiting for others, under a lease; pools without jobs are left out."""
+        kinds = (
+            select(t.jobs.c.pool, t.jobs.c.state, func.count(), func.min(t.jobs.c.ready_at))
+            .where(t.jobs.c.state.in_([JobState.READY.value, JobState.WAITING.value, JobState.RUNNING.value]))
+            .group_by(t.jobs.c.pool, t.jobs.c.state)
+        )
+        found: dict[str, dict[str, tuple[int, datetime | None]]] = {}
+        for row in await self._db.execute(kinds):
+            found.setdefault(row[0], {})[row[1]] = (row[2], row[3])
+        nothing: tuple[int, datetime | None] = (0, None)
+        return {
+            pool: PoolCounts(
+                ready=states.get("ready", nothing)[0],
+                waiting=states.get("waiting", nothing)[0],
+                leases=states.get("running", nothing)[0],
+                oldest_ready_at=states.get("ready", nothing)[1],
+            )
+            for pool, states in found.items()
+        }
+
+    async def backing_off(self, limit: int = 1000) -> tuple[Job, ...]:
+        """Jobs that wait after an attempt that went wrong, those first whose time comes first."""
+        where = and_(t.jobs.c.state == JobState.WAITING.value, t.jobs.c.not_before.is_not(None))
+        rows = await self._db.execute(select(t.jobs).where(where).order_by(t.jobs.c.not_before).limit(limit))
+        return tuple(codec.job_from(row) for row in rows.mappings())
+
+    async def pending_tickets(self) -> dict[str, int]:
+        """Tickets in the outbox, by pool."""
+        query = select(t.outbox.c.pool, func.count()).group_by(t.outbox.c.pool)
+        return {row[0]: row[1] for row in await self._db.execute(query)}
+
+    async def builds_by_state(self) -> dict[str, int]:
+        """How many builds there are of each state."""
+        query = select(t.builds.c.state, func.count()).group_by(t.builds.c.state)
+        return {row[0]: row[1] for row in await self._db.execute(query)}
+
+    async def open_build_count(self) -> int:
+        """How many builds have not ended."""
+        query = select(func.count()).select_from(t.builds)
+        return int((await self._db.execute(query.where(t.builds.c.state.in_(_OPEN)))).scalar_one())
+
+    async def check(self) -> None:
+        """Ask the database for anything at all."""
+        await self._db.execute(select(1))

@@ -1,0 +1,258 @@
+"""The writing side: what one transaction may read and change."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, case, delete, func, insert, select, update
+
+from buildyard.contracts.builds import JobState, Outcome, ReasonCode, RowResult
+from buildyard.contracts.events import BuildEvent
+from buildyard.contracts.messages import Ticket
+from buildyard.errors import NotFound
+from orchestrator.domain.records import Agent, Attempt, Build, DeadLetter, EventDraft, Job, JobCounts, Step
+from orchestrator.store import codec
+from orchestrator.store import schema as t
+from orchestrator.store.facts import Facts
+
+CLAIM_SECONDS = 30
+"""A ticket that a producer took from the outbox and did not publish in this time is anybody's."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What came of a step: the build with its new numbers, its events, and tickets to publish after the commit."""
+
+    build: Build
+    events: tuple[BuildEvent, ...]
+    tickets: tuple[Ticket, ...]
+
+
+class Transaction(Facts):
+    """One transaction. `now` is the store's own clock, read once."""
+
+    # ------------------------------------------------------------------ reading what a decision needs
+
+    async def lock_build(self, build_id: str) -> Build:
+        """The build, held against other transactions until this one ends.
+
+        Raises:
+            NotFound: there is no such build.
+        """
+        row = (await self._db.execute(select(t.builds).where(t.builds.c.id == build_id).with_for_update())).first()
+        if row is None:
+            raise NotFound(f"There is no build {build_id}.", remedy="`GET /api/v1/builds` lists them.")
+        return codec.build_from(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
+
+    async def build_if_kept(self, build_id: str) -> Build | None:
+        """A build as it stands, not held; None when it is gone."""
+        row = (await self._db.execute(select(t.builds).where(t.builds.c.id == build_id))).mappings().first()
+        return codec.build_from(row) if row else None
+
+    async def dead_letter(self, build_id: str) -> DeadLetter | None:
+        """The dead letter that a build became."""
+        which = t.dead_letters.c.build_id == build_id
+        row = (await self._db.execute(select(t.dead_letters).where(which))).mappings().first()
+        return codec.dead_letter_from(row) if row else None
+
+    async def job(self, job_id: str) -> Job | None:
+        """A job by id."""
+        row = (await self._db.execute(select(t.jobs).where(t.jobs.c.id == job_id))).mappings().first()
+        return codec.job_from(row) if row else None
+
+    async def attempt(self, job_id: str, number: int) -> Attempt | None:
+        """An attempt by its fencing token."""
+        where = and_(t.attempts.c.job_id == job_id, t.attempts.c.number == number)
+        row = (await self._db.execute(select(t.attempts).where(where))).mappings().first()
+        return codec.attempt_from(row) if row else None
+
+    async def attempt_of_claim(self, claim_id: str) -> Attempt | None:
+        """The attempt that a claim began, for a claim that is asked again."""
+        where = t.attempts.c.claim_id == claim_id
+        row = (await self._db.execute(select(t.attempts).where(where))).mappings().first()
+        return codec.attempt_from(row) if row else None
+
+    async def live_attempts(self, build_id: str) -> tuple[Attempt, ...]:
+        """The attempts of a build that have not ended."""
+        where = and_(t.attempts.c.build_id == build_id, t.attempts.c.ended_at.is_(None))
+        rows = (await self._db.execute(select(t.attempts).where(where))).mappings()
+        return tuple(codec.attempt_from(row) for row in rows)
+
+    async def counts_beside(self, job: Job, max_attempts: int) -> JobCounts:
+        """The other jobs of the job's build; `max_attempts` is from when on a job is given up."""
+        open_states = [JobState.WAITING.value, JobState.READY.value, JobState.RUNNING.value]
+        is_open_row = and_(t.jobs.c.kind == "rows", t.jobs.c.state.in_(open_states))
+        spent = t.jobs.c.crashes + t.jobs.c.failures >= max_attempts
+        is_given_up = and_(t.jobs.c.kind == "rows", t.jobs.c.state == JobState.FAILED.value, spent)
+        query = select(
+            *(
+                func.coalesce(func.sum(case((which, 1), else_=0)), 0)
+                for which in (is_open_row, t.jobs.c.state == JobState.RUNNING.value, is_given_up)
+            )
+        ).where(and_(t.jobs.c.build_id == job.build_id, t.jobs.c.id != job.id))
+        open_rows, running, given_up = (await self._db.execute(query)).one()
+        return JobCounts(open_rows=int(open_rows), running=int(running), given_up=int(given_up))
+
+    async def best_ready(self, pool: str) -> tuple[Build, str] | None:
+        """The pool's best ready job, priority first, then age: its build, locked, and its id.
+
+        Somebody else may have taken the job while the lock was waited for: read it again.
+        """
+        query = (
+            select(t.builds, t.jobs.c.id.label("job_id"))
+            .join(t.jobs, t.jobs.c.build_id == t.builds.c.id)
+            .where(and_(t.jobs.c.state == JobState.READY.value, t.jobs.c.pool == pool))
+            .order_by(t.jobs.c.priority.desc(), t.jobs.c.ready_at, t.jobs.c.id)
+            .limit(1)
+            .with_for_update(of=t.builds)
+        )
+        row = (await self._db.execute(query)).mappings().first()
+        return (codec.build_from(row), row["job_id"]) if row else None
+
+    async def done_rows(self, build_id: str, first: int, count: int) -> tuple[int, ...]:
+        """Which rows of a span have a result already."""
+        where = and_(t.rows.c.build_id == build_id, t.rows.c.row >= first, t.rows.c.row < first + count)
+        return tuple((await self._db.execute(select(t.rows.c.row).where(where).order_by(t.rows.c.row))).scalars())
+
+    async def agent(self, name: str) -> Agent | None:
+        """An agent by name."""
+        row = (await self._db.execute(select(t.agents).where(t.agents.c.name == name))).mappings().first()
+        return codec.agent_from(row) if row else None
+
+    # ------------------------------------------------------------------ writing what it decided
+
+    async def create(self, step: Step) -> Saved:
+        """A new build with all that comes with it."""
+        build, events = await self._numbered(step.build, step.events)
+        await self._db.execute(insert(t.builds).values(codec.build_values(build)))
+        if step.new_jobs:
+            await self._db.execute(insert(t.jobs), [codec.job_values(job) for job in step.new_jobs])
+        await self._add_events(events)
+        return Saved(build, events, await self.add_tickets(build.pool, step.tickets))
+
+    async def save(self, step: Step) -> Saved:
+        """All that a step changes."""
+        build, now = step.build, await self.now()
+        if step.attempt is not None:
+            await self._save_attempt(step.attempt)
+        if step.job is not None:
+            values = codec.job_values(step.job)
+            await self._db.execute(update(t.jobs).where(t.jobs.c.id == step.job.id).values(values))
+        if step.job is not None and step.missing_rows_error:
+            build = await self._fail_missing_rows(build, step.job, step.missing_rows_error)
+        if step.new_jobs:
+            await self._db.execute(insert(t.jobs), [codec.job_values(job) for job in step.new_jobs])
+        of_build = t.jobs.c.build_id == build.id
+        if step.release is not None:
+            kind = and_(of_build, t.jobs.c.kind == step.release.value, t.jobs.c.state == JobState.WAITING.value)
+            await self._db.execute(update(t.jobs).where(kind).values(state=JobState.READY.value, ready_at=now))
+        if step.close_jobs is not None:
+            idle = and_(of_build, t.jobs.c.state.in_([JobState.WAITING.value, JobState.READY.value]))
+            await self._db.execute(update(t.jobs).where(idle).values(state=step.close_jobs.value))
+        if step.fence:
+            await self._fence(build.id, step.fence, now)
+        build, events = await self._numbered(build, step.events)
+        changes = {**codec.build_changes(build), "event_seq": build.event_seq}
+        await self._db.execute(update(t.builds).where(t.builds.c.id == build.id).values(changes))
+        await self._add_events(events)
+        if step.dead is not None:
+            await self._save_dead(step.dead)
+        return Saved(build, events, await self.add_tickets(build.pool, step.tickets))
+
+    async def end_waits(self, job_ids: Sequence[str]) -> tuple[Ticket, ...]:
+        """Make jobs that wait after a failed attempt ready, each with its ticket; those that no longer wait stay."""
+        waits = and_(
+            t.jobs.c.id.in_(job_ids), t.jobs.c.state == JobState.WAITING.value, t.jobs.c.not_before.is_not(None)
+        )
+        ready = {"state": JobState.READY.value, "ready_at": await self.now(), "not_before": None}
+        pools = (await self._db.execute(update(t.jobs).where(waits).values(ready).returning(t.jobs.c.pool))).scalars()
+        tickets: tuple[Ticket, ...] = ()
+        for pool, count in sorted(Counter(pools).items()):
+            tickets += await self.add_tickets(pool, count)
+        return tickets
+
+    async def add_tickets(self, pool: str, count: int) -> tuple[Ticket, ...]:
+        """Tickets in the outbox, already taken by this producer, which publishes them after the commit."""
+        if not count:
+            return ()
+        until = await self.now() + timedelta(seconds=CLAIM_SECONDS)
+        tickets = tuple(Ticket(ticket_id=self._clock.new_id(), pool=pool) for _ in range(count))
+        rows = [{"id": ticket.ticket_id, "pool": pool, "claimed_until": until} for ticket in tickets]
+        await self._db.execute(insert(t.outbox), rows)
+        return tickets
+
+    async def take_tickets(self, limit: int, *, everything: bool) -> tuple[Ticket, ...]:
+        """Tickets nobody publishes: take up to `limit`. `everything`: also those another run of ours had taken."""
+        now = await self.now()
+        free = select(t.outbox.c.id).order_by(t.outbox.c.id).limit(limit).with_for_update(skip_locked=True)
+        if not everything:
+            free = free.where(t.outbox.c.claimed_until < now)
+        until = now + timedelta(seconds=CLAIM_SECONDS)
+        taking = update(t.outbox).where(t.outbox.c.id.in_(free)).values(claimed_until=until)
+        rows = await self._db.execute(taking.returning(t.outbox.c.id, t.outbox.c.pool))
+        return tuple(sorted((Ticket(ticket_id=row[0], pool=row[1]) for row in rows), key=lambda one: one.ticket_id))
+
+    async def drop_tickets(self, ticket_ids: Iterable[str]) -> None:
+        """They are published and confirmed."""
+        await self._db.execute(delete(t.outbox).where(t.outbox.c.id.in_(list(ticket_ids))))
+
+    # ------------------------------------------------------------------ inside
+
+    async def _save_attempt(self, attempt: Attempt) -> None:
+        values = codec.attempt_values(attempt)
+        change = {key: values[key] for key in ("lease_until", "ended_at", "outcome", "reason_code", "reason")}
+        await self._upsert(t.attempts, values, ("job_id", "number"), change)
+
+    async def _save_dead(self, letter: DeadLetter) -> None:
+        values = codec.dead_letter_values(letter)
+        await self._upsert(t.dead_letters, values, ("build_id",), values)
+
+    async def _fence(self, build_id: str, reason: str, now: datetime) -> None:
+        """End all live attempts of a build; their jobs close with them."""
+        live = and_(t.attempts.c.build_id == build_id, t.attempts.c.ended_at.is_(None))
+        lost = {
+            "ended_at": now,
+            "outcome": Outcome.CANCELLED.value,
+            "reason_code": ReasonCode.CANCELLED.value,
+            "reason": reason,
+        }
+        await self._db.execute(update(t.attempts).where(live).values(lost))
+        running = and_(t.jobs.c.build_id == build_id, t.jobs.c.state == JobState.RUNNING.value)
+        await self._db.execute(update(t.jobs).where(running).values(state=JobState.CANCELLED.value))
+
+    async def _fail_missing_rows(self, build: Build, job: Job, error: str) -> Build:
+        if job.part is None:
+            return build
+        span = job.part.span
+        known = set(await self.done_rows(build.id, span.first, span.count))
+        missing = [row for row in range(span.first, span.first + span.count) if row not in known]
+        return await self.add_rows(build, [RowResult(row=row, ok=False, error=error) for row in missing])
+
+    async def _numbered(self, build: Build, drafts: Sequence[EventDraft]) -> tuple[Build, tuple[BuildEvent, ...]]:
+        """The events with their numbers, and the build that counts them."""
+        if not drafts:
+            return build, ()
+        now = await self.now()
+        events = tuple(
+            BuildEvent(build_id=build.id, seq=build.event_seq + place, type=draft.type, at=now, data=draft.data)
+            for place, draft in enumerate(drafts, start=1)
+        )
+        return replace(build, event_seq=events[-1].seq), events
+
+    async def _add_events(self, events: Sequence[BuildEvent]) -> None:
+        values = [
+            {
+                "build_id": one.build_id,
+                "seq": one.seq,
+                "type": one.type,
+                "at": one.at,
+                "data": json.dumps(one.data, ensure_ascii=False),
+            }
+            for one in events
+        ]
+        if values:
+            await self._db.execute(insert(t.events), values)

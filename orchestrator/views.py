@@ -1,0 +1,319 @@
+"""The reading side of the API: what the store holds, as people and programs are shown it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from buildyard.contracts.agents import AgentState, AgentView
+from buildyard.contracts.api import (
+    AgentHealthAnswer,
+    AgentList,
+    AgentOfBuild,
+    ArtifactList,
+    BuildList,
+    BuildStatus,
+    PoolList,
+    PoolView,
+    RowList,
+    SourceView,
+    Trace,
+)
+from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult
+from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList
+from buildyard.contracts.events import BuildEvent
+from buildyard.contracts.scaling import PoolConfig
+from orchestrator.domain import showing
+from orchestrator.domain.access import why_nobody
+from orchestrator.domain.records import Attempt, Build, LogSegment
+from orchestrator.domain.retrying import why_it_waits
+from orchestrator.service.core import links_of
+from orchestrator.store import Store
+from orchestrator.store.queries import BuildFilter, DeadFilter, PoolCounts, Queries
+
+_PAGE = 1000
+_HISTORY = 200
+"""How many of its newest events a dead letter shows."""
+AGENTS_KEPT = timedelta(days=1)
+"""How long an agent is shown after it was last heard of."""
+
+
+@dataclass(frozen=True)
+class StoreCounts:
+    """Counts for the metrics page."""
+
+    builds_by_status: dict[str, int]
+    active_builds: int
+    pools: tuple[PoolView, ...]
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much the farm has in hand, and how long its oldest ready job waits."""
+
+    open_builds: int
+    oldest_wait_seconds: float | None
+
+
+class Views:
+    """Questions of the API. All raise StoreUnavailable, and NotFound for ids that nothing has."""
+
+    def __init__(self, store: Store, pools: tuple[PoolConfig, ...], silence: timedelta) -> None:
+        self._store = store
+        self._pools = pools
+        self._silence = silence
+
+    async def build(self, build_id: str) -> BuildStatus:
+        """A build with its stages, attempts and reason."""
+        async with self._store.read() as queries:
+            return await self._status(queries, await queries.build(build_id))
+
+    async def builds(
+        self, *, status: BuildState | None, project: str | None, pool: str | None, cursor: str | None, limit: int
+    ) -> BuildList:
+        """A page of builds, newest first; `cursor` is the last page's `next_cursor`."""
+        which = BuildFilter(status, project, pool, cursor, limit + 1)
+        async with self._store.read() as queries:
+            found = await queries.builds(which)
+            now = await queries.now()
+        page = found[:limit]
+        return BuildList(
+            builds=tuple(showing.show_summary(build, now) for build in page),
+            next_cursor=page[-1].id if len(found) > limit else None,
+        )
+
+    async def dead_letters(self, which: DeadFilter) -> DeadLetterList:
+        """A page of dead letters, the newest build first."""
+        async with self._store.read() as queries:
+            found = await queries.dead_letters(replace(which, limit=which.limit + 1))
+            page = found[: which.limit]
+            attempts = await queries.attempt_counts([build.id for build, _ in page])
+        return DeadLetterList(
+            dead=tuple(showing.show_dead(build, letter, attempts.get(build.id, 0)) for build, letter in page),
+            next_cursor=page[-1][0].id if len(found) > which.limit else None,
+        )
+
+    async def dead_letter(self, build_id: str) -> DeadLetterDetail:
+        """A dead letter, settled or not, with its history but without its log, which lies with the objects."""
+        async with self._store.read() as queries:
+            letter = await queries.dead_letter(build_id)
+            build = await queries.build(build_id)
+            attempts = await queries.attempt_counts([build_id])
+            return DeadLetterDetail(
+                letter=showing.show_dead(build, letter, attempts.get(build_id, 0)),
+                build=await self._status(queries, build),
+                events=await queries.events(build_id, max(0, build.event_seq - _HISTORY), _HISTORY),
+                log=(),
+            )
+
+    async def build_ended(self, build_id: str) -> bool:
+        """Whether a build is over."""
+        async with self._store.read() as queries:
+            return (await queries.build(build_id)).state.terminal
+
+    async def artifacts(self, build_id: str) -> ArtifactList:
+        """The files a build handed back."""
+        async with self._store.read() as queries:
+            await queries.build(build_id)
+            stored = await queries.artifacts(build_id)
+        return ArtifactList(artifacts=tuple(showing.show_artifact(one) for one in stored))
+
+    async def artifact(self, artifact_id: str) -> ArtifactRecord:
+        """One file's record, with its object's key."""
+        async with self._store.read() as queries:
+            return (await queries.artifact(artifact_id)).record
+
+    async def rows(self, build_id: str, *, after: int, limit: int, failed_only: bool) -> RowList:
+        """A page of row results above row `after`."""
+        async with self._store.read() as queries:
+            await queries.build(build_id)
+            found = await queries.rows(build_id, after, limit + 1, failed_only=failed_only)
+        page = found[:limit]
+        return RowList(rows=page, next_cursor=str(page[-1].row) if len(found) > limit else None)
+
+    async def all_rows(self, build_id: str) -> AsyncIterator[RowResult]:
+        """All row results in order, read page by page."""
+        after = 0
+        while True:
+            async with self._store.read() as queries:
+                page = await queries.rows(build_id, after, _PAGE)
+            for result in page:
+                yield result
+            if len(page) < _PAGE:
+                return
+            after = page[-1].row
+
+    async def events(self, build_id: str, *, after: int, limit: int) -> tuple[BuildEvent, ...]:
+        """Events above number `after`."""
+        async with self._store.read() as queries:
+            return await queries.events(build_id, after, limit)
+
+    async def log_segments(self, build_id: str) -> tuple[LogSegment, ...]:
+        """Where a build's log lies."""
+        async with self._store.read() as queries:
+            await queries.build(build_id)
+            return await queries.segments(build_id)
+
+    async def trace(self, build_id: str) -> Trace:
+        """A build's way as spans."""
+        async with self._store.read() as queries:
+            build = await queries.build(build_id)
+            attempts = await queries.attempts(build_id)
+            stages = await queries.stages(build_id)
+        return Trace(execution_id=build_id, spans=showing.trace_of(build, attempts, stages))
+
+    async def agents(self) -> AgentList:
+        """The agents of the last day, those present first."""
+        async with self._store.read() as queries:
+            now = await queries.now()
+            agents = await queries.agents(now - AGENTS_KEPT)
+            live = {attempt.agent: attempt for attempt in await queries.live_attempts()}
+        shown = [showing.show_agent(agent, live.get(agent.name), now, self._silence) for agent in agents]
+        return AgentList(agents=tuple(sorted(shown, key=lambda view: not AgentState(view.state).present)))
+
+    async def agent(self, name: str) -> AgentView:
+        """One agent."""
+        view, _ = await self._agent(name)
+        return view
+
+    async def agent_health(self, name: str) -> AgentHealthAnswer:
+        """How an agent is, and why."""
+        view, now = await self._agent(name)
+        silent = (now - view.seen_at).total_seconds()
+        healthy = AgentState(view.state).present
+        reason = view.reason
+        if AgentState(view.state) is AgentState.LOST:
+            reason = f"It was not heard of for {silent:.0f} s."
+        return AgentHealthAnswer(agent=view, healthy=healthy, seen_seconds_ago=max(0.0, silent), reason=reason)
+
+    async def pools(self) -> PoolList:
+        """The pools with their counts at one moment."""
+        async with self._store.read() as queries:
+            return await self._pool_list(queries)
+
+    async def metrics(self) -> StoreCounts:
+        """Counts for the metrics page."""
+        async with self._store.read() as queries:
+            states = await queries.builds_by_state()
+            pools = await self._pool_list(queries)
+        active = sum(count for state, count in states.items() if not BuildState(state).terminal)
+        return StoreCounts({BuildState(state).wire: count for state, count in states.items()}, active, pools.pools)
+
+    async def load(self) -> Load:
+        """How much the farm has in hand."""
+        async with self._store.read() as queries:
+            open_builds = await queries.open_build_count()
+            oldest = [counts.oldest_ready_at for counts in (await queries.pool_counts()).values()]
+            now = await queries.now()
+        waits = [(now - at).total_seconds() for at in oldest if at is not None]
+        return Load(open_builds, max(waits, default=None))
+
+    async def check(self) -> None:
+        """Whether the store answers within 3 s."""
+        async with asyncio.timeout(3), self._store.read() as queries:
+            await queries.check()
+
+    # ------------------------------------------------------------------ inside
+
+    async def _agent(self, name: str) -> tuple[AgentView, datetime]:
+        async with self._store.read() as queries:
+            agent = await queries.agent(name)
+            live = {attempt.agent: attempt for attempt in await queries.live_attempts()}
+            now = await queries.now()
+        return showing.show_agent(agent, live.get(name), now, self._silence), now
+
+    async def _pool_list(self, queries: Queries) -> PoolList:
+        counts = await queries.pool_counts()
+        now = await queries.now()
+        present: dict[str, list[AgentState]] = {}
+        busy = {attempt.agent: attempt for attempt in await queries.live_attempts()}
+        for agent in await queries.agents(now - self._silence):
+            state = showing.agent_state(agent, busy.get(agent.name), now, self._silence)
+            if state.present:
+                present.setdefault(agent.pool, []).append(state)
+        generations = await queries.generations()
+        views = [
+            _pool_view(
+                pool.name,
+                counts.get(pool.name, PoolCounts()),
+                present.get(pool.name, []),
+                generations.get(pool.name, {}),
+                now,
+            )
+            for pool in self._pools
+        ]
+        return PoolList(pools=tuple(views), at=now)
+
+    async def _status(self, queries: Queries, build: Build) -> BuildStatus:
+        now = await queries.now()
+        jobs = await queries.jobs_but_rows(build.id)
+        stored = await queries.stages(build.id)
+        attempts = await queries.attempts(build.id)
+        between = await queries.rows_times(build.id) if build.rows_total is not None else (None, None)
+        stages = showing.stages_of(build, jobs, stored, between)
+        current = showing.current_stage(build, stages)
+        newest = attempts[-1] if attempts else None
+        return BuildStatus(
+            execution_id=build.id,
+            project_name=build.project,
+            configuration=build.properties.configuration,
+            target_pool=build.pool,
+            priority=build.priority.wire,
+            strategy=build.strategy.wire,
+            strategy_used=build.strategy_used.wire,
+            status=build.state.wire,
+            current_stage=current.wire if current else None,
+            created_at=build.created_at,
+            start_time=build.started_at,
+            end_time=build.ended_at,
+            duration=showing.duration_of(build, now),
+            queue_position=await queries.jobs_ahead(build) if build.state is BuildState.QUEUED else None,
+            stages=tuple(showing.show_stage(stage, now) for stage in stages),
+            agent=_agent_of(build, newest),
+            toolchain=build.toolchain,
+            toolchain_why=build.toolchain_why,
+            tests=build.tests,
+            rows=showing.row_counts(build),
+            artifacts_count=len(await queries.artifacts(build.id)),
+            reason=build.reason or why_it_waits(jobs, attempts) or await self._why_nobody(queries, build, now),
+            reason_code=build.reason_code.value if build.reason_code else None,
+            attempts=tuple(showing.show_attempt(attempt) for attempt in attempts),
+            retry_of=build.retry_of,
+            source=SourceView.of(build.source),
+            metadata=build.properties.metadata,
+            warnings=build.warnings,
+            links=links_of(build.id),
+        )
+
+    async def _why_nobody(self, queries: Queries, build: Build, now: datetime) -> str:
+        """Why a queued build finds no agent, where that is known."""
+        if build.state is not BuildState.QUEUED or await queries.agents_present(build.pool, now - self._silence):
+            return ""
+        seen = await queries.pools_seen_at()
+        return why_nobody((await queries.refusals()).get(build.pool), seen.get(build.pool))
+
+
+def _agent_of(build: Build, newest: Attempt | None) -> AgentOfBuild | None:
+    if newest is None:
+        return None
+    return AgentOfBuild(name=newest.agent, hostname=newest.hostname, target_type=build.pool.capitalize())
+
+
+def _pool_view(
+    name: str, counts: PoolCounts, agents: list[AgentState], generations: dict[int, int], now: datetime
+) -> PoolView:
+    states: dict[str, int] = {}
+    for state in agents:
+        states[state.wire] = states.get(state.wire, 0) + 1
+    oldest = counts.oldest_ready_at
+    return PoolView(
+        name=name,
+        ready=counts.ready,
+        waiting=counts.waiting,
+        leases=counts.leases,
+        oldest_wait_seconds=max(0.0, (now - oldest).total_seconds()) if oldest else None,
+        agents=states,
+        generations=generations,
+    )
