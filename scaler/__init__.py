@@ -1,0 +1,1 @@
+"""The scaler: observes the pools, decides, starts workers and asks them to drain."""

@@ -1,0 +1,154 @@
+"""The scaler's HTTP API: decisions, workers and their logs, health. It changes nothing."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+
+import buildyard
+from buildyard.contracts.api import DecisionList, HealthAnswer, Problem, WorkerList
+from buildyard.errors import BuildyardError, InvalidRequest, NotFound
+from buildyard.guard import Guard, GuardRules
+from buildyard.problems import INTERNAL, PROBLEM_TYPE, headers_of, problem_of, problem_of_status, status_of
+from buildyard.settings import Settings
+from buildyard.telemetry import logger
+from scaler.record import KEPT_DECISIONS, DecisionRecord
+from scaler.status import ScalerStatus
+
+MOST_TAIL_LINES = 100_000
+_OPEN_WITHOUT_TOKEN = ("/healthz",)
+"""Probes of a platform carry no token."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_log = logger("api")
+
+WorkerName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,79}$", description="A worker's name: linux-1-1.")]
+Limit = Annotated[int, Query(ge=1, le=KEPT_DECISIONS, description="At most so many.")]
+Pool = Annotated[str | None, Query(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="Of this pool only.")]
+Since = Annotated[int, Query(ge=0, description="Only decisions with a higher number.")]
+Changes = Annotated[bool, Query(description="Leave out decisions that only repeat their pool's last one.")]
+Tail = Annotated[int | None, Query(ge=0, le=MOST_TAIL_LINES, description="Only the last so many lines.")]
+Follow = Annotated[bool, Query(description="Go on until the worker ends.")]
+_PROBLEM = {"model": Problem, "content": {"application/problem+json": {}}}
+
+
+def create_app(status: ScalerStatus, record: DecisionRecord, settings: Settings) -> FastAPI:
+    """The API over what the loops know."""
+    app = FastAPI(
+        title="Buildyard scaler", version=buildyard.__version__, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.add_middleware(Guard, rules=GuardRules.of(settings, settings.scaler, _OPEN_WITHOUT_TOKEN))
+    app.add_exception_handler(BuildyardError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+
+    app.include_router(_decisions(record))
+    app.include_router(_workers(status))
+
+    @app.get("/healthz", responses={503: {"model": HealthAnswer}})
+    async def read_health() -> Response:
+        """200 when broker, producer and executor answer and the loops go on; else 503 and which does not."""
+        health = status.health()
+        return JSONResponse(health.wire(), 200 if health.status == "ok" else 503, {"Cache-Control": "no-store"})
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def show_places() -> HTMLResponse:
+        return HTMLResponse(_places(settings))
+
+    return app
+
+
+def _decisions(record: DecisionRecord) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/decisions", response_model=DecisionList, responses={422: _PROBLEM})
+    async def list_decisions(
+        limit: Limit = 100, pool: Pool = None, since: Since = 0, *, changes: Changes = False
+    ) -> Response:
+        """The newest decisions, newest first, also those for "nothing". They were encoded when they were made."""
+        body = b'{"decisions":[' + b",".join(record.newest(limit, pool, since, only_news=changes)) + b"]}"
+        return Response(body, media_type="application/json")
+
+    return router
+
+
+def _workers(status: ScalerStatus) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/agents", responses={503: _PROBLEM})
+    async def list_workers() -> WorkerList:
+        """The workers of the executors, newest first, and the readings of every pool."""
+        return await status.workers()
+
+    @router.get("/agents/{name}/logs", response_class=Response, responses={404: _PROBLEM, 503: _PROBLEM})
+    async def read_worker_log(name: WorkerName, *, follow: Follow = False, tail: Tail = None) -> Response:
+        """What a worker process wrote, as plain text."""
+        executor = await status.executor_of(name)
+        return StreamingResponse(
+            _clean(executor.logs(name, follow=follow, tail=tail)),
+            media_type="text/plain; charset=utf-8",
+            headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"},
+        )
+
+    return router
+
+
+async def _clean(pieces: AsyncGenerator[bytes]) -> AsyncIterator[str]:
+    """Whole lines without control codes: what is shown in a terminal must not steer it."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield _CONTROLS.sub("", piece.decode("utf-8", errors="replace"))
+
+
+def _places(settings: Settings) -> str:
+    """A page that says where things are."""
+    producer = html.escape(settings.api, quote=True)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Buildyard scaler</title></head><body>
+<h1>Buildyard scaler {html.escape(buildyard.__version__)}</h1>
+<ul>
+<li><a href="/decisions">/decisions</a>: what was decided, and why (?limit=, ?pool=, ?since=)</li>
+<li><a href="/agents">/agents</a>: the workers and the readings; /agents/NAME/logs?follow=1: what one writes</li>
+<li><a href="/healthz">/healthz</a>: whether all parts answer</li>
+<li><a href="{producer}">{producer}</a>: the producer, where builds are</li>
+</ul></body></html>
+"""
+
+
+# ------------------------------------------------------------------------------------------------ problems
+
+
+def _problem(error: BuildyardError, path: str) -> Response:
+    if status_of(error) == INTERNAL:
+        _log.error("request failed", path=path, exc_info=error)
+    return _response(problem_of(error, path), headers_of(error))
+
+
+def _response(problem: Problem, headers: Mapping[str, str] | None) -> Response:
+    return Response(problem.encode(), problem.status, {**(headers or {}), "Cache-Control": "no-store"}, PROBLEM_TYPE)
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BuildyardError)
+    return _problem(error, request.url.path)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["loc"][0] == "path":
+        return _problem(NotFound("There is no worker of that name."), request.url.path)
+    field = ".".join(str(part) for part in first["loc"][1:])
+    return _problem(InvalidRequest(f"{field} is wrong: {first['msg']}.", field=field), request.url.path)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _response(problem_of_status(error.status_code, str(error.detail), request.url.path), error.headers)

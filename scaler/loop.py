@@ -1,0 +1,269 @@
+"""The loop of one pool: look -> decide -> act -> record, woken by the doorbell or once a tick.
+
+Everything that a decision needs is asked anew each time, all at once and under a deadline; only since when the pool
+has been quiet is remembered. Whatever cannot be asked becomes an UNKNOWN with its cause, so a tick always ends in a
+decision and the loop never waits for a part that is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from buildyard.clock import Clock
+from buildyard.contracts.agents import AgentView
+from buildyard.contracts.api import AgentList, PoolList, WorkerInfo
+from buildyard.contracts.scaling import Decision, Plan, PoolConfig
+from buildyard.errors import BuildyardError
+from buildyard.ports import Channel, Depth, Subscription, Uncounted, doorbell, jobs
+from buildyard.telemetry import logger
+from scaler.decide import decide
+from scaler.executors import Executor
+from scaler.readings import Answer, Movement, Seen, movement, observe, quiet
+from scaler.record import DecisionRecord
+
+DEADLINE_SECONDS = 3.0
+SPACING_SECONDS = 0.02
+"""The least time between two looks, however often the doorbell rings."""
+REGISTRY_SECONDS = 10.0
+"""The registry is asked at least this often while somebody is there."""
+_LISTEN_AGAIN_SECONDS = 1.0
+
+_T = TypeVar("_T")
+_log = logger("loop")
+
+
+class Producer(Protocol):
+    """What the scaler needs of the producer's API; `buildyard.client.ProducerClient` is one."""
+
+    async def pools(self) -> PoolList:
+        """The counts of every pool."""
+
+    async def agents(self) -> AgentList:
+        """The registry of agents."""
+
+    async def drain_agent(self, name: str, reason: str) -> AgentView:
+        """Ask an agent to finish what it has in hand and leave."""
+
+
+class Witness(Protocol):
+    """What the scaler needs of the broker; `buildyard.ports.Broker` is one."""
+
+    async def declare(self, channel: Channel) -> None:
+        """Make sure that the channel exists."""
+
+    async def subscribe(self, channel: Channel, prefetch: int = 1) -> Subscription:
+        """Begin to consume."""
+
+    async def witnesses(self, channel: Channel) -> tuple[Depth | Uncounted, ...]:
+        """Count a WORK channel by all its sources."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts that a loop talks to."""
+
+    producer: Producer
+    broker: Witness
+    executor: Executor
+    record: DecisionRecord
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The last tick: what was answered, what was decided, and when on the monotonic clock."""
+
+    seen: Seen
+    decision: Decision
+    at: float
+
+
+class _Crew(NamedTuple):
+    """Who is there: running workers by name, present agents by state, and every slot's newest generation."""
+
+    running: frozenset[str]
+    agents: frozenset[tuple[str, int]]
+    generations: frozenset[tuple[int, int]]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nobody to ask the registry about."""
+        return not self.running and not any(number for _, number in self.agents)
+
+
+class _Registry(NamedTuple):
+    """The registry's last answer, for whom it was given, and when it was asked for."""
+
+    crew: _Crew
+    agents: AgentList
+    at: float
+
+
+@dataclass(frozen=True)
+class _Asked(Generic[_T]):
+    """An answer and the moment of its question: it cannot be older than that."""
+
+    value: _T | None
+    cause: str
+    at: float
+
+    def answer(self, now: float) -> Answer[_T]:
+        return Answer(self.value, max(0.0, now - self.at), self.cause)
+
+
+class PoolLoop:
+    """Scales one pool; `run` it in a task of its own."""
+
+    def __init__(self, config: PoolConfig, parts: Parts, tick_seconds: float) -> None:
+        self.config = config
+        self.tick_seconds = tick_seconds
+        self.latest: Sight | None = None
+        self._parts = parts
+        self._movement: Movement | None = None
+        self._quiet_since: float | None = None
+        self._registry: _Registry | None = None
+        self._rung = asyncio.Event()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Decide until stopped."""
+        listening = asyncio.create_task(self._listen(), name=f"doorbell {self.config.name}")
+        try:
+            woken_by: Literal["doorbell", "tick"] = "tick"
+            while not self._stopping:
+                began = self._parts.clock.monotonic()
+                try:
+                    await self.tick(woken_by)
+                except Exception:  # noqa: BLE001 - a fault in one tick must not end the scaling of a pool for ever
+                    _log.exception("a tick failed", pool=self.config.name)
+                await asyncio.sleep(max(0.0, SPACING_SECONDS - (self._parts.clock.monotonic() - began)))
+                woken_by = await self._woken()
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    def stop(self) -> None:
+        """End `run` after the tick at hand; workers are left as they are."""
+        self._stopping = True
+        self._rung.set()
+
+    async def tick(self, woken_by: Literal["doorbell", "tick"]) -> Decision:
+        """Look, decide, act, record: once."""
+        parts = self._parts
+        seen = await self._look()
+        observed = observe(self.config, seen)
+        now = parts.clock.monotonic()
+        self._quiet_since = quiet(self._quiet_since, observed, now)
+        if self._quiet_since is not None:
+            observed = observed.model_copy(update={"quiet_seconds": round(now - self._quiet_since, 3)})
+        plan, at = decide(observed), parts.clock.now()
+        failures = await self._act(plan)
+        decision = parts.record.add(at, woken_by, observed, plan, failures)
+        self.latest = Sight(seen, decision, now)
+        if plan.start or plan.drain or failures:
+            _log.info("decided", pool=self.config.name, code=plan.code, reason=plan.reason, failures=failures)
+        await self._ask("executor", parts.executor.reap())
+        return decision
+
+    # ------------------------------------------------------------------------------------------------ waking
+
+    async def _woken(self) -> Literal["doorbell", "tick"]:
+        """Wait for a ring, or for the next tick. Rings since the last look began count as one."""
+        try:
+            async with asyncio.timeout(self.tick_seconds):
+                await self._rung.wait()
+        except TimeoutError:
+            return "tick"
+        self._rung.clear()
+        return "doorbell"
+
+    async def _listen(self) -> None:
+        """Hear the doorbell for ever; while that does not work, ticks do."""
+        silent = False
+        while True:
+            try:
+                await self._parts.broker.declare(jobs(self.config.name))
+                rings = await self._parts.broker.subscribe(doorbell(self.config.name))
+                silent = False
+                self._rung.set()  # what rang before was not heard
+                async for ring in rings:
+                    await ring.ack()
+                    self._rung.set()
+            except BuildyardError as error:
+                if not silent:
+                    _log.warning("the doorbell cannot be heard", pool=self.config.name, cause=str(error))
+                silent = True
+            await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+
+    # ------------------------------------------------------------------------------------------------ looking
+
+    async def _look(self) -> Seen:
+        """Ask everybody at once; then the registry, unless its last answer still holds."""
+        parts = self._parts
+        pools, depths, workers = await asyncio.gather(
+            self._ask("producer", parts.producer.pools()),
+            self._ask("broker", parts.broker.witnesses(jobs(self.config.name))),
+            self._ask("executor", parts.executor.list()),
+        )
+        crew = self._crew(pools.value, workers.value)
+        if crew.empty:
+            agents = _Asked(AgentList(agents=()), "", pools.at)
+        elif self._registry and self._registry.crew == crew and pools.at - self._registry.at < REGISTRY_SECONDS:
+            agents = _Asked(self._registry.agents, "", pools.at)
+        else:
+            agents = await self._ask("producer", parts.producer.agents())
+            self._registry = _Registry(crew, agents.value, agents.at) if agents.value else None
+        now = parts.clock.monotonic()
+        seen = Seen(pools.answer(now), agents.answer(now), depths.answer(now), workers.answer(now))
+        self._movement = movement(self._movement, self.config.name, seen, now)
+        return replace(seen, still_seconds=now - self._movement.since)
+
+    def _crew(self, pools: PoolList | None, workers: tuple[WorkerInfo, ...] | None) -> _Crew:
+        """What the registry's answer depends on, as far as a decision reads it.
+
+        While no worker comes or goes, and as many agents as before are idle, busy and draining, the last answer
+        leads to the same decision: at most two agents have changed places, and while one is busy none is drained.
+        """
+        view = next((view for view in pools.pools if view.name == self.config.name), None) if pools else None
+        running = frozenset(
+            info.name for info in workers or () if info.state == "Running" and info.pool == self.config.name
+        )
+        if view is None:
+            return _Crew(running, frozenset(), frozenset())
+        return _Crew(running, frozenset(view.agents.items()), frozenset(view.generations.items()))
+
+    async def _ask(self, part: str, question: Awaitable[_T]) -> _Asked[_T]:
+        """Ask one part; whatever keeps it from answering in time is the cause."""
+        at = self._parts.clock.monotonic()
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return _Asked(await question, "", at)
+        except TimeoutError:
+            return _Asked(None, f"The {part} did not answer within {DEADLINE_SECONDS:g} s.", at)
+        except BuildyardError as error:
+            return _Asked(None, str(error), at)
+        except Exception as error:  # noqa: BLE001 - an answer that breaks us is no answer: its count is unknown
+            _log.exception("an answer cannot be used", part=part, pool=self.config.name)
+            return _Asked(None, f"The {part} answered with a fault: {type(error).__name__}.", at)
+
+    # ------------------------------------------------------------------------------------------------ acting
+
+    async def _act(self, plan: Plan) -> tuple[str, ...]:
+        """Carry a plan out; sentences about what did not work. The next tick sees what came of it."""
+        failures: list[str] = []
+        for name in plan.start:
+            started = await self._ask("executor", self._parts.executor.start(name))
+            if started.cause:
+                failures.append(f"{name} was not started: {started.cause}")
+        drained = await asyncio.gather(
+            *(self._ask("producer", self._parts.producer.drain_agent(name, plan.reason)) for name in plan.drain)
+        )
+        failures += [
+            f"{name} was not drained: {asked.cause}"
+            for name, asked in zip(plan.drain, drained, strict=True)
+            if asked.cause
+        ]
+        return tuple(failures)

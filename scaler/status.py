@@ -1,0 +1,119 @@
+"""What the loops know, as answers of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import buildyard
+from buildyard.clock import Clock
+from buildyard.contracts.api import CheckView, HealthAnswer, WorkerInfo, WorkerList
+from buildyard.errors import NotFound
+from buildyard.ports import Uncounted
+from scaler.executors import Executor
+from scaler.loop import PoolLoop, Sight
+from scaler.readings import Answer, Seen, readings_of, witness_readings, worker_state
+
+LATE_SECONDS = 10.0
+"""A loop whose last decision is older than this, and than some ticks, hangs."""
+
+
+class ScalerStatus:
+    """The scaler as its API shows it.
+
+    Args:
+        loops: one per pool.
+        executors: every executor once.
+        clock: tells how old the last decisions are.
+    """
+
+    def __init__(self, loops: Sequence[PoolLoop], executors: Sequence[Executor], clock: Clock) -> None:
+        self._loops = tuple(loops)
+        self._executors = tuple(executors)
+        self._clock = clock
+        self.stopping = False
+
+    async def workers(self) -> WorkerList:
+        """The executors' workers, newest first, with what the producer last said of them.
+
+        Raises:
+            TemporaryError: an executor cannot be asked.
+        """
+        found = [info for executor in self._executors for info in await executor.list()]
+        registered = {
+            agent.name: agent
+            for loop in self._loops
+            if loop.latest and loop.latest.seen.agents.value
+            for agent in loop.latest.seen.agents.value.agents
+        }
+        workers: list[WorkerInfo] = []
+        for info in sorted(found, key=lambda info: info.age_seconds):
+            agent = registered.get(info.name)
+            detail = info.detail or (agent.reason if agent else "")
+            workers.append(info.model_copy(update={"state": worker_state(info, agent).wire, "detail": detail}))
+        readings = {
+            loop.config.name: {**readings_of(loop.latest.decision.observed), **witness_readings(loop.latest.seen)}
+            for loop in self._loops
+            if loop.latest
+        }
+        return WorkerList(workers=tuple(workers), readings=readings)
+
+    async def executor_of(self, name: str) -> Executor:
+        """The executor that knows a worker.
+
+        Raises:
+            NotFound: none does.
+            TemporaryError: an executor cannot be asked.
+        """
+        for executor in self._executors:
+            try:
+                await executor.describe(name)
+            except NotFound:
+                continue
+            return executor
+        raise NotFound(f"There is no worker {name} here, or it ended long ago.", remedy="GET /agents lists them.")
+
+    def health(self) -> HealthAnswer:
+        """Whether every part answered when the loops last asked, and whether the loops go on."""
+        sights = {loop.config.name: loop.latest for loop in self._loops}
+        seen = {pool: sight for pool, sight in sights.items() if sight is not None}
+        checks = (
+            _check("producer", {pool: sight.seen.pools for pool, sight in seen.items()}),
+            _check_broker({pool: sight.seen for pool, sight in seen.items()}),
+            _check("executor", {pool: sight.seen.workers for pool, sight in seen.items()}),
+            self._check_loops(seen),
+        )
+        well = all(check.ok for check in checks)
+        if self.stopping:
+            return HealthAnswer(status="stopping", version=buildyard.__version__, checks=checks)
+        if len(seen) < len(self._loops):
+            return HealthAnswer(status="starting", version=buildyard.__version__, checks=checks)
+        return HealthAnswer(status="ok" if well else "degraded", version=buildyard.__version__, checks=checks)
+
+    def _check_loops(self, seen: Mapping[str, Sight]) -> CheckView:
+        now = self._clock.monotonic()
+        for loop in self._loops:
+            sight = seen.get(loop.config.name)
+            if sight is None:
+                return CheckView(name="loop", ok=False, detail=f"{loop.config.name}: no decision was made yet.")
+            age = now - sight.at
+            if age > max(LATE_SECONDS, 3 * loop.tick_seconds):
+                return CheckView(name="loop", ok=False, detail=f"{loop.config.name}: no decision for {age:.0f} s.")
+        return CheckView(name="loop", ok=True, detail="Every pool is decided upon.")
+
+
+def _check_broker(seen: Mapping[str, Seen]) -> CheckView:
+    """The broker is well when it counts by itself; a further source that is silent is only told."""
+    check = _check("broker", {pool: look.depths for pool, look in seen.items()})
+    silent = [
+        f"{pool}: {depth.source}: {depth.cause}"
+        for pool, look in seen.items()
+        for depth in look.depths.value or ()
+        if isinstance(depth, Uncounted)
+    ]
+    return check.model_copy(update={"detail": " ".join((check.detail, *silent))}) if check.ok and silent else check
+
+
+def _check(part: str, answers: Mapping[str, Answer[object]]) -> CheckView:
+    """One part is well when it answered for every pool."""
+    causes = [f"{pool}: {answer.cause}" for pool, answer in answers.items() if answer.value is None]
+    return CheckView(name=part, ok=not causes, detail=" ".join(causes) or "It answers.")
