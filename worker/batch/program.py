@@ -1,0 +1,103 @@
+"""Running the program that a batch brings: rows as JSON lines on its standard input, answers on its standard output."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from buildyard.contracts.builds import StageName
+from buildyard.errors import InvalidRequest
+from worker.attempt import Attempt
+from worker.batch.answers import MAX_ANSWER_BYTES, Row, question, read_answer, unanswered
+from worker.batch.row_sink import RowSink
+from worker.pipeline import Ending, resolved
+from worker.process import Child, ProcessEnd, RawLines, pump, started
+from worker.stages.project import read_configuration
+from worker.stages.source import fetch_source
+
+
+async def run_program(attempt: Attempt, rows: AsyncIterator[Row], sink: RowSink) -> Ending | None:
+    """Fetch the batch's source and run its program over the rows; every row gets a result unless the job is stopped.
+
+    An Ending when the source cannot be fetched by this agent.
+
+    Raises:
+        BuildyardError: the source cannot be had, names no program, or the program cannot be started.
+    """
+    if (unfetched := await fetch_source(attempt)) is not None:
+        return unfetched
+    config = await asyncio.to_thread(read_configuration, attempt.workspace.src)
+    if config.batch is None:
+        raise InvalidRequest("The source's buildyard.toml has no [batch] section any more.")
+    argv = resolved(config.batch.run, attempt.tools.paths)
+    launch = attempt.launch(argv, attempt.workspace.src, config.environment)
+    conversation = _Conversation(attempt, rows, sink)
+    async with started(launch, with_input=True) as child:
+        end = await conversation.hold(child)
+    if not attempt.stop.stopped():
+        await conversation.conclude(end)
+    return None
+
+
+class _Conversation:
+    """Rows go in as the program takes them, answers come out in the same order."""
+
+    def __init__(self, attempt: Attempt, rows: AsyncIterator[Row], sink: RowSink) -> None:
+        self._attempt = attempt
+        self._rows = rows
+        self._sink = sink
+        self._due: deque[tuple[int, bool]] = deque()
+        self._surplus = 0
+        self._since = attempt.clock.monotonic()
+
+    async def hold(self, child: Child) -> ProcessEnd:
+        """Talk to the program until it has ended."""
+        writing = asyncio.create_task(self._ask(child.stdin))
+        readers = (
+            asyncio.create_task(pump(child.stdout, self._answers, MAX_ANSWER_BYTES)),
+            asyncio.create_task(pump(child.stderr, self._errors)),
+        )
+        try:
+            ended_by = await child.wait(self._attempt.stop, *readers)
+            if await child.end():
+                await asyncio.gather(*readers)
+        finally:
+            for task in (writing, *readers):
+                task.cancel()
+            await asyncio.gather(writing, *readers, return_exceptions=True)
+        return child.described(ended_by)
+
+    async def conclude(self, end: ProcessEnd) -> None:
+        """Give the rows that were never answered their errors."""
+        if self._surplus:
+            await self._attempt.log.note(StageName.BUILD, f"{self._surplus} lines of output answered no row")
+        for number, last in self._due:
+            await self._sink.add(unanswered(number, end.exit_code, end.signal_name), 0, last=last)
+        async for row in self._rows:
+            await self._sink.add(unanswered(row.number, end.exit_code, end.signal_name), 0, last=row.last)
+
+    async def _ask(self, stdin: asyncio.StreamWriter) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # its exit code and the missing answers tell more
+            async for row in self._rows:
+                self._due.append((row.number, row.last))
+                stdin.write(question(row.number, row.values))
+                await stdin.drain()
+            stdin.close()
+            await stdin.wait_closed()
+
+    async def _answers(self, lines: RawLines) -> None:
+        for line, dropped in lines:
+            if not line.strip() and not dropped:
+                continue
+            if not self._due:
+                self._surplus += 1
+                continue
+            number, last = self._due.popleft()
+            now = self._attempt.clock.monotonic()
+            seconds, self._since = now - self._since, now
+            await self._sink.add(read_answer(number, line, dropped), seconds, last=last)
+
+    async def _errors(self, lines: RawLines) -> None:
+        await self._attempt.log.write(StageName.BUILD, lines)

@@ -1,0 +1,142 @@
+"""Running what a toolchain says: the commands of restore, build, test and package."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections import Counter
+from pathlib import Path
+
+from buildyard.contracts.builds import ReasonCode, StageName, StageStatus, TestSummary
+from buildyard.errors import InvalidRequest
+from worker.attempt import Attempt
+from worker.globs import matches
+from worker.log_text import without_colours
+from worker.pipeline import (
+    Ending,
+    StageResult,
+    command_ending,
+    disk_full,
+    ending_of_tests,
+    failed,
+    plan_stage,
+    skipped,
+    stop_ending,
+    stopped,
+)
+from worker.process import ProcessEnd, RawLines, run
+from worker.stages.files import read_regular, regular_files
+from worker.stages.project import Project
+from worker.toolchains.contract import Command
+from worker.toolchains.reports import MAX_REPORT_BYTES, ReportFile, command_as_test, merge, summarise
+
+_LITTLE_ROOM = 16 * 1024 * 1024
+_SHOWN_COMMAND = 1000
+_MAX_REPORTS = 1000
+
+
+class CommandStage:
+    """One stage of commands; `run` does it, `tests` tells afterwards what the test stage found."""
+
+    def __init__(self, attempt: Attempt, project: Project, stage: StageName) -> None:
+        self._attempt = attempt
+        self._project = project
+        self._stage = stage
+        self._problems: Counter[str] = Counter()
+        self._cases: list[TestSummary] = []
+        self.plan = plan_stage(stage, project.choice.toolchain, project.context)
+        self.tests: TestSummary | None = None
+
+    async def run(self) -> StageResult:
+        """Run the stage's commands in order, to the first that fails; failed tests do not keep further tests back."""
+        if self.plan.skip_reason:
+            return skipped(self._stage, self.plan.skip_reason)
+        ending: Ending | None = None
+        for command in self.plan.commands:
+            found = await self._run(command)
+            if self._attempt.stop.cause is not None:
+                return stopped(self._stage, stop_ending(self._attempt.stop.cause, self._attempt.spec.timeout_seconds))
+            ending = ending or found
+            if found is not None and found.code is not ReasonCode.TESTS_FAILED:
+                ending = found
+                break
+        if self._stage is StageName.TEST:
+            self.tests = await self._summary()
+            ending = ending_of_tests(self.tests, ending)
+        warnings, errors = self._problems["warning"], self._problems["error"]
+        if ending is not None:
+            return failed(self._stage, ending, warnings, errors)
+        return StageResult(self._stage, StageStatus.SUCCEEDED, warnings, errors)
+
+    async def _run(self, command: Command) -> Ending | None:
+        attempt = self._attempt
+        words = shlex.join(command.argv)
+        shown = words if len(words) <= _SHOWN_COMMAND else f"{words[:_SHOWN_COMMAND]}…"
+        await attempt.log.note(self._stage, shown if command.cwd == "." else f"{shown}  (in {command.cwd})")
+        began = attempt.clock.monotonic()
+        end = await run(
+            attempt.launch(command.argv, await asyncio.to_thread(self._folder, command), command.env),
+            self._sink,
+            attempt.stop,
+        )
+        ending = command_ending(command, end)
+        if command.test_case:
+            self._cases.append(self._as_test(command, end, attempt.clock.monotonic() - began))
+        if ending is not None and self._no_room_left(end):
+            return disk_full(self._stage)
+        return ending
+
+    async def _sink(self, lines: RawLines) -> None:
+        toolchain = self._project.choice.toolchain
+        for text in await self._attempt.log.write(self._stage, lines):
+            if (problem := toolchain.count_problems(without_colours(text))) is not None:
+                self._problems[problem] += 1
+
+    def _folder(self, command: Command) -> Path:
+        src = self._attempt.workspace.src.resolve()
+        folder = (src / command.cwd).resolve()
+        if not folder.is_relative_to(src):
+            raise InvalidRequest(f"The folder `{command.cwd}` lies outside the source.")
+        return folder
+
+    def _as_test(self, command: Command, end: ProcessEnd, seconds: float) -> TestSummary:
+        passed = end.exit_code in command.ok_exit_codes
+        message = "\n".join(without_colours(line) for line in end.tail)
+        return command_as_test(command.test_case, passed=passed, message=message, duration_seconds=seconds)
+
+    def _no_room_left(self, end: ProcessEnd) -> bool:
+        free = self._attempt.workspace.free_bytes()
+        return (free is not None and free < _LITTLE_ROOM) or any("No space left on device" in line for line in end.tail)
+
+    async def _summary(self) -> TestSummary | None:
+        reports, problems = await asyncio.to_thread(self._read_reports)
+        for problem in problems:
+            await self._attempt.log.note(self._stage, problem)
+        every = [*([reports] if reports else []), *self._cases]
+        if not every:
+            return None
+        summary = merge(every)
+        counts = f"{summary.total} tests: {summary.passed} passed, {summary.failed} failed, {summary.skipped} skipped"
+        await self._attempt.log.note(self._stage, counts)
+        return summary
+
+    def _read_reports(self) -> tuple[TestSummary | None, tuple[str, ...]]:
+        globs = self._project.choice.toolchain.test_reports(self._project.context)
+        workspace = self._attempt.workspace
+        found = [
+            ReportFile(glob.kind, path, content)
+            for place, root in (("out", workspace.out), ("source", workspace.src))
+            if any(glob.place == place for glob in globs)
+            for path, file in regular_files(root)
+            for glob in globs
+            if glob.place == place and matches(glob.pattern, path)
+            if (content := _content(file)) is not None
+        ]
+        return summarise(found[:_MAX_REPORTS])
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return read_regular(file, MAX_REPORT_BYTES)
+    except OSError:
+        return None
