@@ -1,0 +1,146 @@
+"""What is to happen in a run: orders and strikes as a pure function of seed, length and setting.
+
+Two runs with the same arguments ask for the same builds and strike the same blows at the same seconds; what the farm
+makes of them differs from run to run, as scheduling does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+
+class Work(StrEnum):
+    """Kinds of builds; what each is, and how it has to end, stands in `chaos.projects`."""
+
+    QUICK = "quick"
+    SLOW = "slow"
+    FAILING = "failing"
+    HANGING = "hanging"
+    GIT = "git"
+    ROWS = "rows"
+    PROGRAM = "program"
+
+
+class Fault(StrEnum):
+    """Kinds of strikes."""
+
+    KILL_WORKER = "kill -9 of a worker"
+    KILL_PRODUCER = "kill -9 of the producer"
+    KILL_SCALER = "kill -9 of the scaler"
+    KILL_ALL = "kill -9 of everything at once"
+    FREEZE_WORKER = "worker frozen beyond its lease"
+    FREEZE_PRODUCER = "producer frozen beyond a lease"
+    TERM_WORKER = "SIGTERM of a worker"
+    LOCK_STORE = "state file locked by a long writer"
+    LOCK_BROKER = "broker file locked by a long writer"
+    CUT_BROKER = "broker connections cut"
+    REFUSE_BROKER = "broker gone"
+    STALL_BROKER = "broker silent, connections half open"
+    CUT_STORE = "database connections cut"
+    STALL_STORE = "database silent"
+    KILL_BROKER = "kill -9 of RabbitMQ, then a restart"
+    KILL_STORE = "kill -9 of PostgreSQL, then a restart"
+    TICKETS = "tickets nobody issued"
+    REPORTS = "reports repeated and forged"
+
+
+EVERYWHERE = (
+    Fault.KILL_WORKER,
+    Fault.KILL_PRODUCER,
+    Fault.KILL_SCALER,
+    Fault.KILL_ALL,
+    Fault.FREEZE_WORKER,
+    Fault.FREEZE_PRODUCER,
+    Fault.TERM_WORKER,
+    Fault.TICKETS,
+    Fault.REPORTS,
+)
+EMBEDDED = (*EVERYWHERE, Fault.LOCK_STORE, Fault.LOCK_BROKER)
+SERVERS = (
+    *EVERYWHERE,
+    Fault.CUT_BROKER,
+    Fault.REFUSE_BROKER,
+    Fault.STALL_BROKER,
+    Fault.CUT_STORE,
+    Fault.STALL_STORE,
+)
+OWN_SERVERS = (*SERVERS, Fault.KILL_BROKER, Fault.KILL_STORE)
+"""Where the servers are the run's own."""
+
+_SHARES = {
+    Work.QUICK: 35,
+    Work.SLOW: 20,
+    Work.FAILING: 10,
+    Work.HANGING: 8,
+    Work.GIT: 7,
+    Work.ROWS: 10,
+    Work.PROGRAM: 10,
+}
+_CANCELLED = 0.12
+_BETWEEN_ORDERS = (0.4, 2.4)
+_BETWEEN_STRIKES = (2.0, 6.0)
+_CALM_SECONDS = 4.0
+"""Before the first strike: the first workers join."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One build to ask for, `at` seconds after the start; `cancel_after` seconds later it is cancelled, None: never."""
+
+    number: int
+    at: float
+    work: Work
+    cancel_after: float | None
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One fault, `at` seconds after the start, for `seconds`; `pick` (0 to 1) chooses its victim."""
+
+    at: float
+    fault: Fault
+    seconds: float
+    pick: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All of one run."""
+
+    orders: tuple[Order, ...]
+    strikes: tuple[Strike, ...]
+
+
+def schedule(seed: int, seconds: float, faults: tuple[Fault, ...], lease_seconds: float) -> Schedule:
+    """The run of a seed: every kind of fault strikes before any strikes again."""
+    return Schedule(
+        _orders(Random(f"orders {seed}"), seconds),
+        _strikes(Random(f"strikes {seed}"), seconds, faults, lease_seconds),
+    )
+
+
+def _orders(random: Random, seconds: float) -> tuple[Order, ...]:
+    orders: list[Order] = []
+    at = 0.0
+    while at < seconds:
+        [work] = random.choices(list(_SHARES), list(_SHARES.values()))
+        cancel_after = round(random.uniform(0, 5), 3) if random.random() < _CANCELLED else None
+        orders.append(Order(len(orders) + 1, round(at, 3), work, cancel_after))
+        at += random.uniform(*_BETWEEN_ORDERS)
+    return tuple(orders)
+
+
+def _strikes(random: Random, seconds: float, faults: tuple[Fault, ...], lease_seconds: float) -> tuple[Strike, ...]:
+    strikes: list[Strike] = []
+    waiting: list[Fault] = []
+    at = _CALM_SECONDS
+    while at < seconds:
+        if not waiting:
+            waiting = random.sample(faults, len(faults))
+        fault = waiting.pop()
+        length = lease_seconds * random.uniform(1.2, 2.0) if "frozen" in fault else random.uniform(0.5, 8.0)
+        strikes.append(Strike(round(at, 3), fault, round(length, 3), round(random.random(), 6)))
+        at += random.uniform(*_BETWEEN_STRIKES)
+    return tuple(strikes)

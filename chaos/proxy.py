@@ -1,0 +1,84 @@
+"""A TCP proxy that loses, refuses and freezes connections, as networks do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+
+class Proxy:
+    """Stands between a client and a server on loopback."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def listen(self) -> None:
+        """Accept connections, at first on a free port, later on the same one."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Lose all connections and accept no more."""
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Lose all connections."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def freeze(self) -> None:
+        """Pass nothing on, while connections stand: what a dead network looks like."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        """Pass things on again."""
+        self._flowing.set()
+
+    async def emptied(self) -> None:
+        """Return when no connection is left; one that does not go within 10 s is a fault of the test's own."""
+        async with asyncio.timeout(10):
+            while self._writers:
+                await asyncio.sleep(0.01)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            back_reader, back_writer = await asyncio.open_connection(*self._target)
+            self._writers |= {writer, back_writer}
+            try:
+                await asyncio.gather(self._pump(reader, back_writer), self._pump(back_reader, writer))
+                for either in (writer, back_writer):
+                    with contextlib.suppress(OSError):
+                        await either.wait_closed()
+            finally:
+                self._writers -= {writer, back_writer}
+                back_writer.close()
+        writer.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def proxied(host: str, port: int) -> AsyncIterator[Proxy]:
+    """A proxy before a server, gone at the end with all its connections."""
+    proxy = Proxy(host, port)
+    await proxy.listen()
+    try:
+        yield proxy
+    finally:
+        proxy.thaw()
+        await proxy.refuse()
+        await proxy.emptied()
