@@ -1,0 +1,52 @@
+"""Servers and tools for every test; `tests/servers.py` says where they are found and what their absence means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_3_url() -> Iterator[str]:
+    """A virtual host on the distribution's RabbitMQ."""
+    with servers.virtual_host(servers.RABBITMQ_3) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_4_url() -> Iterator[str]:
+    """A virtual host on RabbitMQ 4."""
+    with servers.virtual_host(servers.RABBITMQ_4) as url:
+        yield url
+
+
+@pytest.fixture(params=["rabbitmq-3", "rabbitmq-4"])
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """A broker URL with a prefix of this test's own, on each RabbitMQ in turn.
+
+    One server only: `@pytest.mark.parametrize("amqp_url", ["rabbitmq-3"], indirect=True)`.
+    """
+    url: str = request.getfixturevalue(f"{request.param.replace('-', '_')}_url")
+    return servers.with_prefix(url)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """The PostgreSQL server itself; a test that writes takes `fresh_postgres`."""
+    return servers.postgres()
+
+
+@pytest.fixture
+def fresh_postgres(postgres_url: str) -> Iterator[str]:
+    """An empty database for one test."""
+    with servers.database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def dotnet() -> str:
+    """The path of a .NET SDK's `dotnet`."""
+    return servers.need("dotnet")

@@ -1,0 +1,57 @@
+"""A short soak under faults: every promise is checked against a ledger that the farm knows nothing of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chaos.page import rows_of, table
+from chaos.plan import EMBEDDED, SERVERS, Work, schedule
+from chaos.soak import soak
+from chaos.verdict import Entry, judge
+from chaos.yard import LEASE_SECONDS, Servers
+from tests.servers import need
+
+_SECONDS = 40.0
+
+
+def test_a_seed_gives_the_same_orders_and_strikes() -> None:
+    assert schedule(7, 600, SERVERS, 4) == schedule(7, 600, SERVERS, 4)
+    assert schedule(7, 600, SERVERS, 4) != schedule(8, 600, SERVERS, 4)
+
+
+def test_a_long_run_orders_all_kinds_and_strikes_with_all_faults() -> None:
+    plan = schedule(1, 600, EMBEDDED, 4)
+
+    assert {order.work for order in plan.orders} == set(Work)
+    assert {strike.fault for strike in plan.strikes} == set(EMBEDDED)
+    assert all(strike.seconds > 4 for strike in plan.strikes if "frozen" in strike.fault), "shorter than a lease"
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("where", ["embedded", "servers"])
+async def test_no_promise_is_broken_under_fire(where: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    need("make")
+    need("git")
+    servers = None
+    if where == "servers":
+        servers = Servers(request.getfixturevalue("rabbitmq_3_url"), request.getfixturevalue("postgres_url"))
+    faults = EMBEDDED if servers is None else SERVERS
+
+    observed = await soak(tmp_path, schedule(4, _SECONDS, faults, LEASE_SECONDS), servers)
+
+    verdict = judge(observed)
+    print(table(rows_of(observed, verdict)))
+    assert {promise: breaches for promise, breaches in verdict.broken.items() if breaches} == {}
+    assert observed.accepted, "nothing was accepted, so nothing was proven"
+    assert observed.blows, "nothing struck, so nothing was proven"
+    # The judge itself: a doubled command and a lost build do not escape it.
+    entry = observed.ledger[0]
+    doubled = replace(observed, ledger=(*observed.ledger, entry, Entry(entry.order, entry.job, 99, "start")))
+    doubled.builds = dict(list(observed.builds.items())[1:])
+    broken = judge(doubled).broken
+    assert broken["commands doubled"]
+    assert broken["commands nobody knows"]
+    assert len(broken["lost"]) == 1

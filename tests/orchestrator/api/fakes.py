@@ -1,0 +1,430 @@
+"""What stands behind the API, in memory: objects, broker, service and views that do as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from buildyard.clock import SystemClock
+from buildyard.contracts.agents import AgentJoined, AgentRegistration, AgentView, ClaimAnswer, ClaimRequest
+from buildyard.contracts.api import (
+    AgentHealthAnswer,
+    AgentList,
+    ArtifactList,
+    BuildAccepted,
+    BuildList,
+    BuildRequest,
+    BuildStatus,
+    CancelAccepted,
+    PoolList,
+    RowList,
+    Trace,
+    UploadStored,
+)
+from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult, Source, UploadSource
+from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, RequeuedList
+from buildyard.contracts.events import BuildEvent
+from buildyard.contracts.messages import LogLine, LogLines
+from buildyard.errors import NotFound, UnknownCount
+from buildyard.ports import Broker, Channel, Depth, ObjectInfo
+from buildyard.settings import Settings
+from orchestrator.api import ApiParts, examples
+from orchestrator.api.gate import Gate
+from orchestrator.api.metrics import Metrics
+from orchestrator.api.parts import ProcessState
+from orchestrator.domain.records import LogSegment
+from orchestrator.feed import Feed
+from orchestrator.service import Service
+from orchestrator.store.queries import DeadFilter
+from orchestrator.views import Load, StoreCounts, Views
+
+BUILD_ID = examples.accepted.execution_id
+UPLOAD_ID = examples.stored.job_id
+ARTIFACT_ID = examples.artifacts.artifacts[0].id
+JOB_ID = "01938a2e-7c1c-7d8e-9f00-123456789abc"
+OTHER_ID = "01938a2e-0000-7d8e-9f00-123456789abc"
+AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+
+@dataclass
+class MemoryObjects:
+    """An object store in a dictionary."""
+
+    kept: dict[str, bytes] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+    largest_piece: int = 0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    cleaned: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes] | bytes) -> ObjectInfo:
+        self._check()
+        if isinstance(chunks, bytes):
+            self.kept[key] = chunks
+            return ObjectInfo(key, len(chunks))
+        body = bytearray()
+        async for chunk in chunks:
+            self.largest_piece = max(self.largest_piece, len(chunk))
+            body += chunk
+            self.begun.set()
+        self.kept[key] = bytes(body)
+        return ObjectInfo(key, len(body))
+
+    async def open(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        body = (await self.read(key))[start:end]
+        return _pieces(body)
+
+    async def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        self._check()
+        self.reads.append(key)
+        if key not in self.kept:
+            raise NotFound(f"There is no object {key}.")
+        return self.kept[key][start:end]
+
+    async def head(self, key: str) -> ObjectInfo:
+        self._check()
+        if key not in self.kept:
+            raise NotFound(f"There is no object {key}.")
+        return ObjectInfo(key, len(self.kept[key]))
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        for key, body in sorted(self.kept.items()):
+            if key.startswith(prefix):
+                yield ObjectInfo(key, len(body))
+
+    async def move(self, source: str, target: str) -> None:
+        self._check()
+        self.kept[target] = self.kept.pop(source)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        self._check()
+        for key in keys:
+            self.kept.pop(key, None)
+        self.cleaned.set()
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 65536):
+        yield body[start : start + 65536]
+
+
+@dataclass
+class FakeBroker:
+    """A broker that only counts."""
+
+    depths: dict[str, int] = field(default_factory=dict)
+    failure: Exception | None = None
+
+    async def depth(self, channel: Channel) -> Depth:
+        if self.failure is not None:
+            raise self.failure
+        if channel.name.startswith("jobs.") and channel.name not in self.depths:
+            raise UnknownCount(f"{channel.name} cannot be counted.")
+        return Depth(self.depths.get(channel.name, 0), 0, 1, "fake", 0)
+
+
+@dataclass
+class FakeService:
+    """Takes what the API hands on, or fails as told."""
+
+    failure: Exception | None = None
+    submitted: list[tuple[BuildRequest, Source]] = field(default_factory=list)
+    requesters: list[str] = field(default_factory=list)
+    kept: list[UploadSource] = field(default_factory=list)
+    started: list[tuple[str, BuildRequest]] = field(default_factory=list)
+    registered: list[AgentRegistration] = field(default_factory=list)
+    claims: list[tuple[str, ClaimRequest]] = field(default_factory=list)
+    drained: list[tuple[str, str]] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    matching: list[DeadFilter] = field(default_factory=list)
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+
+    async def submit(
+        self, request: BuildRequest, source: Source, *, requester: str, build_id: str | None = None
+    ) -> BuildAccepted:
+        assert build_id is None  # the API lets the service choose
+        self._check(requester)
+        self.submitted.append((request, source))
+        return examples.accepted
+
+    async def submit_git(self, request: BuildRequest, *, requester: str) -> BuildAccepted:
+        self._check(requester)
+        self.started.append(("", request))
+        return examples.accepted
+
+    async def keep_upload(self, upload: UploadSource, *, requester: str) -> UploadStored:
+        self._check(requester)
+        self.kept.append(upload)
+        return examples.stored.model_copy(update={"job_id": upload.upload_id, "size_bytes": upload.size_bytes})
+
+    async def start_upload(self, job_id: str, request: BuildRequest, *, requester: str) -> BuildAccepted:
+        self._check(requester)
+        if job_id != UPLOAD_ID:
+            raise NotFound(f"There is no unused upload {job_id}.")
+        self.started.append((job_id, request))
+        return examples.accepted
+
+    async def register(self, registration: AgentRegistration) -> AgentJoined:
+        self._check()
+        self.registered.append(registration)
+        return AgentJoined(name=registration.name, lease_seconds=30, heartbeat_seconds=10)
+
+    async def claim(self, agent: str, request: ClaimRequest) -> ClaimAnswer:
+        self._check()
+        self.claims.append((agent, request))
+        return examples.claim
+
+    async def drain(self, agent: str, reason: str) -> AgentView:
+        self._check()
+        self.drained.append((agent, reason))
+        return examples.agent.model_copy(update={"state": "Draining"})
+
+    async def cancel(self, build_id: str, *, requester: str) -> CancelAccepted:
+        self._check(requester)
+        return examples.cancelled.model_copy(update={"execution_id": build_id})
+
+    async def retry(self, build_id: str, *, requester: str) -> BuildAccepted:
+        self._check(requester)
+        self.again.append(build_id)
+        return examples.accepted
+
+    requeue = retry
+
+    async def requeue_matching(self, which: DeadFilter, *, requester: str) -> RequeuedList:
+        self._check(requester)
+        self.matching.append(which)
+        return examples.requeued
+
+    async def drop(self, build_id: str, reason: str, *, requester: str) -> None:
+        self._check(requester)
+        self.dropped.append((build_id, reason))
+
+    def _check(self, requester: str = "") -> None:
+        if requester:
+            self.requesters.append(requester)
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
+class FakeViews:
+    """One build, its log, events, rows and artifact."""
+
+    failure: Exception | None = None
+    ended: bool = False
+    segments: list[LogSegment] = field(default_factory=list)
+    told: list[BuildEvent] = field(default_factory=list)
+    results: list[RowResult] = field(default_factory=list)
+    record: ArtifactRecord | None = None
+    asked: dict[str, object] = field(default_factory=dict)
+    dead_asked: DeadFilter | None = None
+    in_hand: Load = field(default_factory=lambda: Load(0, None))
+    counts: StoreCounts = field(
+        default_factory=lambda: StoreCounts({"Running": 2, "Succeeded": 7}, 2, examples.pools.pools)
+    )
+    calls: list[str] = field(default_factory=list)
+
+    async def build(self, build_id: str) -> BuildStatus:
+        self._known(build_id)
+        return examples.build
+
+    async def builds(
+        self, *, status: BuildState | None, project: str | None, pool: str | None, cursor: str | None, limit: int
+    ) -> BuildList:
+        self._check()
+        self.asked = {"status": status, "project": project, "pool": pool, "cursor": cursor, "limit": limit}
+        return examples.builds
+
+    async def dead_letters(self, which: DeadFilter) -> DeadLetterList:
+        self._check()
+        self.dead_asked = which
+        return examples.dead_letters
+
+    async def dead_letter(self, build_id: str) -> DeadLetterDetail:
+        self._known(build_id)
+        return examples.dead_letter_detail.model_copy(update={"log": ()})
+
+    async def build_ended(self, build_id: str) -> bool:
+        self.calls.append("build_ended")
+        self._known(build_id)
+        return self.ended
+
+    async def artifacts(self, build_id: str) -> ArtifactList:
+        self._known(build_id)
+        return examples.artifacts
+
+    async def artifact(self, artifact_id: str) -> ArtifactRecord:
+        self._check()
+        if artifact_id != ARTIFACT_ID or self.record is None:
+            raise NotFound(f"There is no artifact {artifact_id}.")
+        return self.record
+
+    async def rows(self, build_id: str, *, after: int, limit: int, failed_only: bool) -> RowList:
+        self._known(build_id)
+        found = [row for row in self.results if row.row > after and not (failed_only and row.ok)]
+        more = str(found[limit - 1].row) if len(found) > limit else None
+        return RowList(rows=tuple(found[:limit]), next_cursor=more)
+
+    async def all_rows(self, build_id: str) -> AsyncIterator[RowResult]:
+        self._known(build_id)
+        for row in self.results:
+            yield row
+
+    async def events(self, build_id: str, *, after: int, limit: int) -> tuple[BuildEvent, ...]:
+        self.calls.append("events")
+        self._known(build_id)
+        return tuple(event for event in self.told if event.seq > after)[:limit]
+
+    async def log_segments(self, build_id: str) -> tuple[LogSegment, ...]:
+        self.calls.append("log_segments")
+        self._known(build_id)
+        return tuple(self.segments)
+
+    async def trace(self, build_id: str) -> Trace:
+        self._known(build_id)
+        return examples.trace
+
+    async def agents(self) -> AgentList:
+        self._check()
+        return examples.agents
+
+    async def agent(self, name: str) -> AgentView:
+        self._check()
+        if name != examples.agent.name:
+            raise NotFound(f"There is no agent {name}.")
+        return examples.agent
+
+    async def agent_health(self, name: str) -> AgentHealthAnswer:
+        await self.agent(name)
+        return examples.agent_health
+
+    async def pools(self) -> PoolList:
+        self._check()
+        return examples.pools
+
+    async def load(self) -> Load:
+        self._check()
+        return self.in_hand
+
+    async def metrics(self) -> StoreCounts:
+        self._check()
+        return self.counts
+
+    async def check(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _known(self, build_id: str) -> None:
+        self._check()
+        if build_id != BUILD_ID:
+            raise NotFound(f"There is no build {build_id}.")
+
+
+@dataclass
+class Farm:
+    """The API's parts as fakes, and what a worker and the service would do to a build."""
+
+    settings: Settings = field(default_factory=lambda: Settings(upload_max_bytes=8 * 2**20))
+    service: FakeService = field(default_factory=FakeService)
+    views: FakeViews = field(default_factory=FakeViews)
+    objects: MemoryObjects = field(default_factory=MemoryObjects)
+    broker: FakeBroker = field(default_factory=FakeBroker)
+    feed: Feed = field(default_factory=Feed)
+    metrics: Metrics = field(default_factory=Metrics)
+    state: ProcessState = "ok"
+
+    @property
+    def parts(self) -> ApiParts:
+        return ApiParts(
+            service=cast("Service", self.service),
+            views=cast("Views", self.views),
+            feed=self.feed,
+            objects=self.objects,
+            broker=cast("Broker", self.broker),
+            settings=self.settings,
+            clock=SystemClock(),
+            metrics=self.metrics,
+            state=lambda: self.state,
+            gate=Gate(self.settings, cast("Views", self.views), SystemClock()),
+        )
+
+    def tell(self, kind: str, **data: object) -> BuildEvent:
+        """Record an event and hand it to the feed."""
+        event = BuildEvent.model_validate(
+            {"build_id": BUILD_ID, "seq": len(self.views.told) + 1, "type": kind, "at": AT, "data": data}
+        )
+        self.views.told.append(event)
+        self.feed.publish([event])
+        return event
+
+    def end(self) -> None:
+        """The build ends."""
+        self.views.ended = True
+        self.tell("build_ended", status="Succeeded")
+
+    def store_log(
+        self, first: int, texts: Sequence[str], *, job: str = JOB_ID, attempt: int = 1, stage: str = "build"
+    ) -> LogSegment:
+        """Store a segment as a worker does, and record it as the service does."""
+        lines = [line_of(number, text, stage) for number, text in enumerate(texts, first)]
+        key = f"builds/{BUILD_ID}/jobs/{job}/{attempt}/log/{first:09d}.jsonl"
+        self.objects.kept[key] = b"".join(line.encode_line() for line in lines)
+        before = self.views.segments[-1].build_last if self.views.segments else 0
+        segment = LogSegment(
+            build_first=before + 1,
+            build_last=before + len(lines),
+            job_id=job,
+            attempt=attempt,
+            first=first,
+            key=key,
+            size_bytes=len(self.objects.kept[key]),
+            stages=frozenset({stage}),
+        )
+        self.views.segments.append(segment)
+        self.tell("log_stored", first=segment.build_first, last=segment.build_last, job=job, attempt=attempt)
+        return segment
+
+    def say(self, first: int, texts: Sequence[str], *, job: str = JOB_ID, attempt: int = 1) -> None:
+        """Live lines, as they come from the broker."""
+        lines = tuple(line_of(number, text) for number, text in enumerate(texts, first))
+        self.feed.publish([LogLines(build_id=BUILD_ID, job_id=job, attempt=attempt, lines=lines)])
+
+
+class _StoredLine(LogLine):
+    def encode_line(self) -> bytes:
+        return self.model_dump_json(by_alias=True).encode() + b"\n"
+
+
+def line_of(number: int, text: str, stage: str = "build") -> _StoredLine:
+    """A line of a log."""
+    at = AT + timedelta(milliseconds=number)
+    return _StoredLine.model_validate({"n": number, "at": at, "stage": stage, "text": text})
+
+
+def artifact(body: bytes, sha256: str, **change: str) -> ArtifactRecord:
+    """The record of an artifact with this body."""
+    record = ArtifactRecord(
+        name="result.txt",
+        path="dist/result.txt",
+        size_bytes=len(body),
+        content_type="text/plain",
+        sha256=sha256,
+        key="builds/x/result.txt",
+    )
+    return record.model_copy(update=dict(change))
+
+
+def without(segment: LogSegment, objects: MemoryObjects) -> LogSegment:
+    """A segment whose object is gone."""
+    del objects.kept[segment.key]
+    return replace(segment)

@@ -1,0 +1,92 @@
+"""A store of each kind, and a service on it with its outlets caught."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from buildyard.clock import SystemClock
+from buildyard.contracts.messages import CancelJob, DrainAgent, Ticket
+from buildyard.contracts.scaling import PoolConfig
+from orchestrator.domain.records import Build, Limits
+from orchestrator.feed import Feed
+from orchestrator.service import Farm, Outlets, Service
+from orchestrator.store import Store, open_store
+from orchestrator.views import Views
+
+
+class HandClock(SystemClock):
+    """The machine's clock, moved by hand."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+@dataclass
+class Caught:
+    """What the service told its outlets."""
+
+    tickets: list[Ticket] = field(default_factory=list)
+    controls: list[CancelJob | DrainAgent] = field(default_factory=list)
+    ended: list[Build] = field(default_factory=list)
+    received: list[Build] = field(default_factory=list)
+
+
+@dataclass
+class Yard:
+    """A service with everything around it."""
+
+    store: Store
+    service: Service
+    views: Views
+    feed: Feed
+    clock: HandClock
+    caught: Caught
+
+
+POOLS = (
+    PoolConfig(name="linux"),
+    PoolConfig.model_validate({"name": "mac", "capabilities": {"tools": {"xcode": "15"}}}),
+)
+LIMITS = Limits(lease_seconds=30, max_attempts=3, cancel_seconds=30, queue_seconds=86_400, no_agent_seconds=600)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
+    url: str = request.getfixturevalue("fresh_postgres")
+    return url
+
+
+@pytest.fixture
+async def yard(store_url: str) -> AsyncIterator[Yard]:
+    clock, feed, caught = HandClock(), Feed(), Caught()
+    store = open_store(store_url, clock)
+    await store.migrate()
+    farm = Farm(
+        pools=POOLS,
+        limits=LIMITS,
+        max_build_minutes=120,
+        upload_keep_hours=24,
+        heartbeat_seconds=10,
+        git_hosts=("github.com",),
+        git_local_roots=(),
+        admits_at_once=True,
+    )
+    outlets = Outlets(
+        tickets=caught.tickets.extend,
+        controls=caught.controls.extend,
+        ended=caught.ended.append,
+        received=caught.received.append,
+    )
+    service = Service(store, feed, farm, clock, outlets)
+    yield Yard(store, service, Views(store, POOLS, timedelta(seconds=30)), feed, clock, caught)
+    await store.close()

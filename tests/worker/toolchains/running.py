@@ -1,0 +1,157 @@
+"""Runs what a toolchain plans, with plain child processes: the tables are right when real tools say so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from buildyard.contracts.builds import BuildProperties, StageName, TestSummary
+from tests.servers import absent, need
+from worker.globs import matches
+from worker.toolchains import choose, wanted
+from worker.toolchains.configuration import BuildyardToml
+from worker.toolchains.contract import BuildContext, Choice, Command, FileTree
+from worker.toolchains.reports import ReportFile, command_as_test, merge, summarise
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+_STAGES = (StageName.RESTORE, StageName.BUILD, StageName.TEST, StageName.PACKAGE)
+_NO_REGISTRY = ("Could not find a version", "NewConnectionError", "Temporary failure in name resolution")
+
+
+def tree_of(src: Path) -> FileTree:
+    files = {path.relative_to(src).as_posix(): path for path in src.rglob("*") if path.is_file()}
+    texts = {name: path.read_text(encoding="utf-8-sig") for name, path in files.items() if wanted(name)}
+    return FileTree(frozenset(files), texts)
+
+
+@dataclass
+class Ran:
+    """What came of a build."""
+
+    choice: Choice
+    folder: Path
+    output: dict[StageName, str] = field(default_factory=dict)
+    problems: dict[StageName, list[str]] = field(default_factory=dict)
+    skipped: dict[StageName, str] = field(default_factory=dict)
+    failed: Command | None = None
+    exit_code: int = 0
+    tests: TestSummary | None = None
+    artifacts: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def build(source: Path, folder: Path, properties: BuildProperties, tools: dict[str, str] | None = None) -> Ran:
+    """Copy a source below `folder` and take it through its stages until a command fails."""
+    for name in ("out", "scratch", "home"):
+        (folder / name).mkdir(parents=True)
+    src = folder / "src"
+    shutil.copytree(source, src)
+    tree = tree_of(src)
+    choice = choose(tree, BuildyardToml())
+    context = BuildContext(
+        properties=properties,
+        tree=tree,
+        detection=choice.detection,
+        config=BuildyardToml(),
+        tools={"python": _base_python(), **(tools or {})},
+        src=str(src),
+        out=str(folder / "out"),
+        scratch=str(folder / "scratch"),
+        cores=2,
+        tool_versions={"dotnet": _dotnet_version()} if tools and "dotnet" in tools else {},
+    )
+    ran = Ran(choice, folder)
+    started = time.monotonic()
+    summaries = _stages(ran, context)
+    ran.seconds = time.monotonic() - started
+    ran.artifacts = _artifacts(ran, context)
+    files = [
+        ReportFile(report.kind, path, (folder / "out" / path).read_bytes())
+        for report in choice.toolchain.test_reports(context)
+        for path in _below(folder / "out")
+        if matches(report.pattern, path)
+    ]
+    reported, problems = summarise(files)
+    assert not problems
+    summaries += [reported] if reported else []
+    ran.tests = merge(summaries) if summaries else None
+    return ran
+
+
+def _stages(ran: Ran, context: BuildContext) -> list[TestSummary]:
+    summaries = []
+    for stage in _STAGES:
+        plan = ran.choice.toolchain.plan(stage, context)
+        if plan.skip_reason:
+            ran.skipped[stage] = plan.skip_reason
+        for command in plan.commands:
+            code, output = _run(ran, context, command)
+            if command.test_case:
+                summaries.append(command_as_test(command.test_case, passed=code == 0, message=output[-500:]))
+            if code not in command.ok_exit_codes:
+                ran.failed, ran.exit_code = command, code
+                return summaries
+    return summaries
+
+
+def _run(ran: Ran, context: BuildContext, command: Command) -> tuple[int, str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("PIP_", "SSL_", "REQUESTS_")) or name.lower().endswith("_proxy")
+    }
+    ours = str(Path(sys.prefix) / "bin")
+    environment |= {
+        "PATH": os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != ours),
+        "HOME": str(ran.folder / "home"),
+        "LANG": "C.UTF-8",
+        "NUGET_PACKAGES": str(ran.folder / "scratch" / "nuget"),
+        **command.env,
+    }
+    done = subprocess.run(
+        command.argv,
+        cwd=Path(context.src) / command.cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+        check=False,
+    )
+    output = done.stdout.decode(errors="replace")
+    if done.returncode and any(sign in output for sign in _NO_REGISTRY):
+        absent(f"the package index cannot be reached: {output[-300:]}")
+    ran.output[command.stage] = ran.output.get(command.stage, "") + output
+    counted = (ran.choice.toolchain.count_problems(line) for line in output.splitlines())
+    ran.problems.setdefault(command.stage, []).extend(kind for kind in counted if kind)
+    return done.returncode, output
+
+
+def _artifacts(ran: Ran, context: BuildContext) -> list[str]:
+    places = {"source": Path(context.src), "out": Path(context.out)}
+    return sorted(
+        {
+            path
+            for glob in ran.choice.toolchain.artifacts(context)
+            for path in _below(places[glob.place])
+            if matches(glob.pattern, path)
+        }
+    )
+
+
+def _below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _base_python() -> str:
+    """The interpreter itself, not that of the environment the tests run in."""
+    return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+
+
+def _dotnet_version() -> str:
+    return subprocess.run([need("dotnet"), "--version"], capture_output=True, text=True, check=True).stdout.strip()
