@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests import servers
+
+
+def pytest_configure() -> None:
+    """Let programs under test feel Ctrl-C and a closed terminal also where this run itself stands in the background.
+
+    A shell without job control starts its background commands with SIGINT ignored, `nohup` with SIGHUP ignored, and
+    whatever such a process starts inherits that. A handled signal goes back to its default action at exec.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
