@@ -34,7 +34,7 @@ def wanted(*extras: str) -> list[Requirement]:
 @pytest.mark.parametrize(
     ("name", "requirements"),
     [
-        ("run", wanted("rabbitmq", "producer", "scaler", "worker")),
+        ("run", wanted("rabbitmq", "producer", "scaler", "tui", "worker")),
         ("dev", wanted(*PROJECT["project"]["optional-dependencies"])),
     ],
 )
