@@ -1,44 +1,58 @@
-"""`python -m bench [NAME…]`: run benchmarks; all of them together are written to docs/benchmarks.md."""
+"""`python -m bench [NAME…]`: run benches, all without a name; each writes its own section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from bench import broker_latency, demo, idle, start, submissions, upload_memory
-from bench.figures import Row, write
+from bench import api, broker, broker_latency, demo, drain, follow, idle, start, submissions, tui, upload_memory
+from bench.figures import NotMeasured, Row, Section, write, written
 
-BENCHES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
-    "start": start.measure,
-    "submissions": submissions.measure,
-    "idle": idle.measure,
-    "upload": upload_memory.measure,
-    "broker": broker_latency.measure,
-    "demo": demo.measure,
+BENCHES: dict[str, tuple[str, Callable[[], Awaitable[Section | Sequence[Row]]]]] = {
+    "start": ("From queued to started", start.measure),
+    "submissions": ("Accepting uploads", submissions.measure),
+    "api": ("Accepting and reading beside a bare FastAPI", api.measure),
+    "follow": ("Logs as they are written", follow.measure),
+    "drain": ("Draining a queue", drain.measure),
+    "idle": ("A farm that does nothing", idle.measure),
+    "upload": ("Memory of a large upload", upload_memory.measure),
+    "latency": ("A message on its way", broker_latency.measure),
+    "broker": ("Beside other job queues on one RabbitMQ", broker.measure),
+    "demo": ("The demo", demo.measure),
+    "tui": ("The dashboard's widgets, in a terminal of 160x45", tui.measure),
 }
+"""Name on the command line: title of its section, and what measures it."""
 
 
 def main() -> int:
-    """Run the benches named, or all."""
+    """Run the benches named, or all; 1 when one that was named could not be measured."""
     names = sys.argv[1:] or list(BENCHES)
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
         sys.stderr.write(f"There is no bench {unknown[0]!r}; there are: {', '.join(BENCHES)}.\n")
         return 2
-    rows: list[Row] = []
+    missed = False
     for name in names:
         sys.stderr.write(f"measuring: {name}\n")
-        for row in asyncio.run(_run(name)):
+        title, measure = BENCHES[name]
+        try:
+            found = asyncio.run(_run(measure))
+        except NotMeasured as error:
+            sys.stderr.write(f"not measured: {error}\n")
+            missed = True
+            continue
+        section = found if isinstance(found, Section) else Section(found)
+        for row in section.rows:
             sys.stdout.write(f"{row.what}: {row.figure} ({row.spread}){f', aim {row.aim}' if row.aim else ''}\n")
-            rows.append(row)
-    if len(names) == len(BENCHES):
-        write(rows, "./manage.sh bench")
-    return 0
+        if section.text:
+            sys.stdout.write(f"{section.text}\n")
+        write({name: written(name, title, section)}, list(BENCHES))
+    return int(missed and bool(sys.argv[1:]))
 
 
-async def _run(name: str) -> list[Row]:
-    return await BENCHES[name]()
+async def _run(measure: Callable[[], Awaitable[Section | Sequence[Row]]]) -> Section | Sequence[Row]:
+    return await measure()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Setting:
 
 
 @asynccontextmanager
-async def _own_database(env: dict[str, str]) -> AsyncIterator[dict[str, str]]:
+async def own_database(env: dict[str, str]) -> AsyncIterator[dict[str, str]]:
     """The same settings with an empty database of the bench's own, which goes in the end."""
     url = env.get("BUILDYARD_STORE_URL")
     if url is None:
@@ -62,7 +62,7 @@ async def farm(setting: Setting, policy: str = "max_workers = 1\nidle_seconds = 
     with tempfile.TemporaryDirectory(prefix="buildyard-bench-") as folder:
         pools = Path(folder) / "pools.toml"
         pools.write_text(f"[pools.linux.policy]\n{policy}\n")
-        async with _own_database(setting.env) as places:
+        async with own_database(setting.env) as places:
             env = {**places, "BUILDYARD_POOLS_FILE": str(pools), "BUILDYARD_LOG_LEVEL": "warning"}
             async with Farm(Path(folder) / "data", env=env, grace_seconds=5) as running:
                 yield running
@@ -99,3 +99,14 @@ def make_project() -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("Makefile", "all:\n\t@true\n")
     return out.getvalue()
+
+
+async def upload_batch(client: ProducerClient, rows: int, work_ms: int) -> str:
+    """Submit a CSV with a job for each row, which takes `work_ms` milliseconds; the build's id."""
+    content = "work_ms\n" + f"{work_ms}\n" * rows
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content.encode()
+
+    fields = {"rowsPerJob": "1", "timeoutMinutes": "120"}
+    return (await client.upload(pieces(), fields, filename="rows.csv")).execution_id

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 
 from bench.farms import Setting, farm, make_project, settings, times, upload
 from bench.figures import Row, median, spread
+from bench.processes import cpu_seconds, pss_mb
 from buildyard.client import ProducerClient
 
 ROUNDS = 3
 SECONDS = 10.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 async def measure() -> list[Row]:
@@ -28,11 +26,11 @@ async def _measure(setting: Setting) -> list[Row]:
         await asyncio.sleep(3)
         shares: dict[str, list[float]] = {name: [] for name in pids}
         for _ in range(ROUNDS):
-            before = {name: _cpu(pid) for name, pid in pids.items()}
+            before = {name: cpu_seconds([pid]) for name, pid in pids.items()}
             await asyncio.sleep(SECONDS)
             for name, pid in pids.items():
-                shares[name].append((_cpu(pid) - before[name]) / SECONDS * 100)
-        memory = {name: _pss(pid) for name, pid in pids.items()}
+                shares[name].append((cpu_seconds([pid]) - before[name]) / SECONDS * 100)
+        memory = {name: pss_mb([pid]) for name, pid in pids.items()}
     together = [sum(one) for one in zip(*shares.values(), strict=True)]
     aims = {"producer": "< 120 MB", "worker": "< 60 MB"}
     each = ", ".join(f"{name} {median(share):.2f}" for name, share in shares.items())
@@ -49,15 +47,3 @@ async def _measure(setting: Setting) -> list[Row]:
         for name, megabytes in memory.items()
     ]
     return rows
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _pss(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0
