@@ -7,13 +7,17 @@ import asyncio
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
+from chaos.own import KINDS, NoServers, own_servers
 from chaos.page import as_json, rows_of, table
-from chaos.plan import EMBEDDED, OWN_SERVERS, SERVERS, schedule
+from chaos.plan import EMBEDDED, OWN_RABBITMQ_3, OWN_SERVERS, SERVERS, schedule
 from chaos.soak import soak
 from chaos.verdict import judge
-from chaos.yard import LEASE_SECONDS, servers_of_environment
+from chaos.yard import LEASE_SECONDS, Servers, servers_of_environment
+
+FAULTS_OF_OWN = {"rabbitmq3": OWN_RABBITMQ_3, "rabbitmq4": OWN_SERVERS}
 
 
 def main() -> int:
@@ -28,20 +32,26 @@ def main() -> int:
         help="servers: RabbitMQ and PostgreSQL at BUILDYARD_TEST_AMQP_URL and BUILDYARD_TEST_POSTGRES_URL",
     )
     parser.add_argument(
-        "--server-pids",
-        type=Path,
-        help="a file of lines NAME PID, as .ci/servers writes it: rabbitmq3 and postgres are killed and restarted too",
+        "--own-servers",
+        nargs="?",
+        choices=tuple(KINDS),
+        const="rabbitmq3",
+        help="with --on servers: start RabbitMQ (3.10 or 4) and PostgreSQL for this run, and kill them too (as root)",
     )
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     given = parser.parse_args()
-    servers = servers_of_environment(given.server_pids) if given.on == "servers" else None
-    if given.on == "servers" and servers is None:
-        parser.error("BUILDYARD_TEST_AMQP_URL and BUILDYARD_TEST_POSTGRES_URL name no servers")
-    faults = EMBEDDED if servers is None else OWN_SERVERS if servers.own else SERVERS
+    if given.own_servers and given.on != "servers":
+        parser.error("--own-servers goes with --on servers")
     folder = Path(tempfile.mkdtemp(prefix="buildyard-chaos-"))
-    observed = asyncio.run(soak(folder, schedule(given.seed, given.minutes * 60, faults, LEASE_SECONDS), servers))
-    for server in servers.own.values() if servers else ():
-        server.end()
+    with ExitStack() as stack:
+        try:
+            servers = _servers(given.on, given.own_servers, stack)
+        except NoServers as error:
+            folder.rmdir()
+            parser.error(str(error))
+        faults = EMBEDDED if servers is None else FAULTS_OF_OWN.get(given.own_servers, SERVERS)
+        plan = schedule(given.seed, given.minutes * 60, faults, LEASE_SECONDS)
+        observed = asyncio.run(soak(folder, plan, servers))
     verdict = judge(observed)
     print(as_json(observed, verdict) if given.json else table(rows_of(observed, verdict)))
     breaches = [sentence for sentences in verdict.broken.values() for sentence in sentences]
@@ -54,6 +64,18 @@ def main() -> int:
         f"{len(breaches)} promises were broken with seed {given.seed}; everything is kept in {folder}.", file=sys.stderr
     )
     return 1
+
+
+def _servers(where: str, own: str | None, stack: ExitStack) -> Servers | None:
+    """What a run stands on; None: embedded defaults. Raises NoServers."""
+    if where == "embedded":
+        return None
+    if own:
+        return stack.enter_context(own_servers())[own]
+    servers = servers_of_environment()
+    if servers is None:
+        raise NoServers("BUILDYARD_TEST_AMQP_URL and BUILDYARD_TEST_POSTGRES_URL name no servers: try --own-servers.")
+    return servers
 
 
 if __name__ == "__main__":

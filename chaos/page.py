@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from chaos.verdict import Observed, Verdict
+from chaos.verdict import Blow, Observed, Verdict
 
 
 def rows_of(observed: Observed, verdict: Verdict) -> list[tuple[str, str]]:
@@ -26,8 +26,18 @@ def rows_of(observed: Observed, verdict: Verdict) -> list[tuple[str, str]]:
         lines.append(
             (cause, f"p50 {percentile(seconds, 0.5):.1f} s, p95 {percentile(seconds, 0.95):.1f} s, n {len(seconds)}")
         )
-    struck = Counter(blow.fault.value for blow in observed.blows)
-    return lines + [(f"struck: {fault}", str(count)) for fault, count in sorted(struck.items())]
+    return lines + _struck(observed.blows)
+
+
+def _struck(blows: Sequence[Blow]) -> list[tuple[str, str]]:
+    """How often each fault found a victim, and how long it lasted at most."""
+    longest: dict[str, list[float]] = {}
+    for blow in blows:
+        longest.setdefault(blow.fault.value, []).append((blow.ended - blow.began).total_seconds())
+    return [
+        (f"struck: {fault}", f"{len(seconds)}, the longest for {max(seconds):.0f} s")
+        for fault, seconds in sorted(longest.items())
+    ]
 
 
 def table(lines: Sequence[tuple[str, str]]) -> str:

@@ -42,8 +42,10 @@ class Fault(StrEnum):
     STALL_STORE = "database silent"
     KILL_BROKER = "kill -9 of RabbitMQ, then a restart"
     KILL_STORE = "kill -9 of PostgreSQL, then a restart"
+    CONSUMER_TIMEOUT = "RabbitMQ takes tickets back from their workers"
     TICKETS = "tickets nobody issued"
     REPORTS = "reports repeated and forged"
+    REORDER_REPORTS = "reports held back and handed on in another order"
 
 
 EVERYWHERE = (
@@ -56,6 +58,7 @@ EVERYWHERE = (
     Fault.TERM_WORKER,
     Fault.TICKETS,
     Fault.REPORTS,
+    Fault.REORDER_REPORTS,
 )
 EMBEDDED = (*EVERYWHERE, Fault.LOCK_STORE, Fault.LOCK_BROKER)
 SERVERS = (
@@ -66,8 +69,11 @@ SERVERS = (
     Fault.CUT_STORE,
     Fault.STALL_STORE,
 )
-OWN_SERVERS = (*SERVERS, Fault.KILL_BROKER, Fault.KILL_STORE)
+KILLS = (Fault.KILL_BROKER, Fault.KILL_STORE)
+OWN_SERVERS = (*SERVERS, *KILLS)
 """Where the servers are the run's own."""
+OWN_RABBITMQ_3 = (*OWN_SERVERS, Fault.CONSUMER_TIMEOUT)
+"""Where RabbitMQ is older than 3.12: later ones heed the longer timeout that a queue of tickets asks for."""
 
 _SHARES = {
     Work.QUICK: 35,
@@ -83,6 +89,9 @@ _BETWEEN_ORDERS = (0.4, 2.4)
 _BETWEEN_STRIKES = (2.0, 6.0)
 _CALM_SECONDS = 4.0
 """Before the first strike: the first workers join."""
+_LONG_RUN_SECONDS = 300.0
+_LONG_STRIKES = {Fault.REFUSE_BROKER: 60.0, Fault.LOCK_BROKER: 60.0, Fault.FREEZE_WORKER: 120.0}
+"""In a long run the first strike of each of these lasts so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +122,13 @@ class Schedule:
     strikes: tuple[Strike, ...]
 
 
-def schedule(seed: int, seconds: float, faults: tuple[Fault, ...], lease_seconds: float) -> Schedule:
-    """The run of a seed: every kind of fault strikes before any strikes again."""
+def schedule(
+    seed: int, seconds: float, faults: tuple[Fault, ...], lease_seconds: float, first: tuple[Fault, ...] = ()
+) -> Schedule:
+    """The run of a seed: every kind of fault strikes before any strikes again, those of `first` before the others."""
     return Schedule(
         _orders(Random(f"orders {seed}"), seconds),
-        _strikes(Random(f"strikes {seed}"), seconds, faults, lease_seconds),
+        _strikes(Random(f"strikes {seed}"), seconds, faults, lease_seconds, first),
     )
 
 
@@ -132,15 +143,19 @@ def _orders(random: Random, seconds: float) -> tuple[Order, ...]:
     return tuple(orders)
 
 
-def _strikes(random: Random, seconds: float, faults: tuple[Fault, ...], lease_seconds: float) -> tuple[Strike, ...]:
+def _strikes(
+    random: Random, seconds: float, faults: tuple[Fault, ...], lease_seconds: float, first: tuple[Fault, ...]
+) -> tuple[Strike, ...]:
     strikes: list[Strike] = []
-    waiting: list[Fault] = []
+    waiting = [fault for fault in random.sample(faults, len(faults)) if fault not in first] + [*reversed(first)]
+    long = dict(_LONG_STRIKES) if seconds >= _LONG_RUN_SECONDS else {}
     at = _CALM_SECONDS
     while at < seconds:
         if not waiting:
             waiting = random.sample(faults, len(faults))
         fault = waiting.pop()
         length = lease_seconds * random.uniform(1.2, 2.0) if "frozen" in fault else random.uniform(0.5, 8.0)
+        length = long.pop(fault, length)
         strikes.append(Strike(round(at, 3), fault, round(length, 3), round(random.random(), 6)))
         at += random.uniform(*_BETWEEN_STRIKES)
     return tuple(strikes)

@@ -6,10 +6,16 @@ import asyncio
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.processes import tell
+
+_CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+_KEPT = ("HOME", "ERL_EPMD_ADDRESS", "ERL_EPMD_PORT")
+_PATH = "/usr/bin:/usr/sbin:/bin:/sbin"
+_TOOL_SECONDS = 60
 
 
 @dataclass
@@ -22,6 +28,7 @@ class Server:
     cwd: str
     user: int
     group: int
+    root: str = "/"
     started: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -33,26 +40,62 @@ class Server:
         # Not the owner of the folder, which is root's for whoever changed its user.
         ids = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
         env = {name: value for name, _, value in entries}
-        return cls(
-            pid, argv, env, str((place / "cwd").readlink()), int(ids["Uid"].split()[0]), int(ids["Gid"].split()[0])
-        )
+        cwd, root = str((place / "cwd").readlink()), str((place / "root").readlink())
+        return cls(pid, argv, env, cwd, int(ids["Uid"].split()[0]), int(ids["Gid"].split()[0]), root)
 
     async def kill_and_restart(self, seconds: float) -> None:
         """Kill it with its children, wait some seconds, start the same again."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        for pid in (self.pid, *map(int, children)):  # PostgreSQL does not start beside what an earlier one left
+        await self.kill()
+        await asyncio.sleep(seconds)
+        await self.restart()
+
+    async def kill(self) -> None:
+        """Kill it with its children, and wait until it is gone."""
+        for pid in self._family():  # PostgreSQL does not start beside what an earlier one left
             tell(pid, signal.SIGKILL)
         if self.started is not None:
             await asyncio.to_thread(self.started.wait)
-        await asyncio.sleep(seconds)
+
+    async def restart(self) -> None:
+        """Start the same again; it may take some seconds until it answers."""
         self.started = await asyncio.to_thread(self._start)
         self.pid = self.started.pid
+
+    def evaluate(self, expression: str) -> str:
+        """Run an Erlang expression on a RabbitMQ node, as its own tools do.
+
+        Raises:
+            OSError: the node does not answer, or the expression failed.
+        """
+        tool = [_CONTROL, "-q", "-n", self.env["RABBITMQ_NODENAME"], "eval", expression]
+        ran = subprocess.run(
+            self._within(tool),
+            env={"PATH": _PATH, "LANG": "C.UTF-8", **{name: self.env[name] for name in _KEPT}},
+            capture_output=True,
+            text=True,
+            timeout=_TOOL_SECONDS,
+            check=False,
+        )
+        if ran.returncode != 0:
+            raise OSError(ran.stdout + ran.stderr)
+        return ran.stdout.strip()
+
+    def _family(self) -> tuple[int, ...]:
+        try:
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        except OSError:
+            return ()
+        return (self.pid, *map(int, children))
+
+    def _within(self, words: Sequence[str]) -> list[str]:
+        """The words that run a command where this server sees the file system."""
+        return [*words] if self.root == "/" else ["chroot", self.root, *words]
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Root's own servers stay root's; PostgreSQL refuses to be anybody's but its user's.
         user, group = (self.user, self.group) if self.user != os.getuid() else (None, None)
         return subprocess.Popen(
-            self.argv,
+            self._within(self.argv),
             env=self.env,
             cwd=self.cwd,
             stdin=subprocess.DEVNULL,
@@ -65,13 +108,8 @@ class Server:
         )
 
     def end(self) -> None:
-        """End it, if this run has restarted it: whoever started it first does not know it any more."""
+        """Kill it, if this run has restarted it: whoever started it first does not know it any more."""
         if self.started is not None:
-            tell(self.pid, signal.SIGTERM)
+            for pid in self._family():
+                tell(pid, signal.SIGKILL)
             self.started.wait()
-
-
-def servers_of(pids: Path) -> dict[str, Server]:
-    """The servers that a file of lines `NAME PID ...` names."""
-    lines = [line.split() for line in pids.read_text().splitlines()]
-    return {words[0]: Server.of(int(words[1])) for words in lines}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,20 +24,34 @@ from buildyard.contracts.messages import (
     Ticket,
 )
 from buildyard.errors import BuildyardError
-from buildyard.ports import REPORTS, jobs
+from buildyard.ports import REPORTS, Delivery, jobs
 from chaos.plan import Fault, Strike
 from chaos.processes import Running, tell, workers
+from chaos.servers import Server
 from chaos.verdict import Blow
-from chaos.yard import Yard
+from chaos.yard import BROKER, STORE, Yard
 
 _LOCK = """
 import sqlite3, sys, time
-held = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+held = sqlite3.connect(sys.argv[1], timeout=90, isolation_level=None)
 held.execute("BEGIN IMMEDIATE")
 time.sleep(float(sys.argv[2]))
 held.execute("ROLLBACK")
 """
+_WAIT_FOR_WORKER_SECONDS = 20.0
 _FORGED_BUILDS = 5
+_HELD_REPORTS = 20
+_HELD_SECONDS = 2.0
+"""Less than a lease: what is late here is late by its order, not by an outage."""
+_TAKEN_SECONDS = 0.05
+_TIMEOUT_MS = 500
+_TAKE_BACK = """
+Channels = rabbit_channel:list(),
+[Channel ! tick || Channel <- Channels],
+timer:sleep(500),
+length([Channel || Channel <- Channels, not is_process_alive(Channel)]).
+"""
+"""A node looks for tickets held too long at each channel's tick, once a minute; here it is told to look now."""
 
 
 class Striker:
@@ -45,6 +60,7 @@ class Striker:
     def __init__(self, yard: Yard) -> None:
         self._yard = yard
         self.blows: list[Blow] = []
+        self._refusals = 0
         act = self._on_processes() | self._on_servers()
         self._acts: dict[Fault, Callable[[Strike], Awaitable[str | None]]] = act
 
@@ -68,6 +84,7 @@ class Striker:
             Fault.FREEZE_PRODUCER: self._freeze_producer,
             Fault.TICKETS: self._issue_tickets,
             Fault.REPORTS: self._forge_reports,
+            Fault.REORDER_REPORTS: self._reorder_reports,
         }
 
     def _victim(self, pick: float) -> Running | None:
@@ -82,9 +99,12 @@ class Striker:
         return victim.agent
 
     async def _freeze_worker(self, strike: Strike) -> str | None:
-        victim = self._victim(strike.pick)
-        if victim is None:
-            return None
+        """Freeze a worker; where there is none at the moment, wait a while for one."""
+        until = time.monotonic() + _WAIT_FOR_WORKER_SECONDS
+        while (victim := self._victim(strike.pick)) is None:
+            if time.monotonic() >= until:
+                return None
+            await asyncio.sleep(0.2)
         await self._freeze(victim.pid, strike.seconds)
         return victim.agent
 
@@ -120,8 +140,9 @@ class Striker:
             Fault.REFUSE_BROKER: self._refuse,
             Fault.STALL_BROKER: self._stall,
             Fault.STALL_STORE: self._stall,
-            Fault.KILL_BROKER: lambda strike: self._restart("rabbitmq3", strike),
-            Fault.KILL_STORE: lambda strike: self._restart("postgres", strike),
+            Fault.KILL_BROKER: lambda strike: self._restart(BROKER, strike),
+            Fault.KILL_STORE: lambda strike: self._restart(STORE, strike),
+            Fault.CONSUMER_TIMEOUT: self._take_tickets_back,
         }
 
     async def _lock(self, file: str, strike: Strike) -> str:
@@ -143,12 +164,34 @@ class Striker:
     async def _refuse(self, strike: Strike) -> str:
         proxy = self._yard.broker_proxy
         assert proxy is not None
+        self._refusals += 1
         await proxy.refuse()
         try:
             await asyncio.sleep(strike.seconds)
         finally:
-            await proxy.listen()
+            self._refusals -= 1
+            if not self._refusals:  # a long outage may hold a short one
+                await proxy.listen()
         return "connections"
+
+    async def _take_tickets_back(self, strike: Strike) -> str | None:
+        """Let the consumer timeout strike. A channel keeps the one that it was opened with, hence the cuts."""
+        node, proxy = self._yard.own[BROKER], self._yard.broker_proxy
+        assert proxy is not None
+        taken = "0"
+        with suppress(OSError):  # a node that is down cannot be told
+            await self._evaluate(node, f"application:set_env(rabbit, consumer_timeout, {_TIMEOUT_MS}).")
+            try:
+                proxy.cut()
+                await asyncio.sleep(max(3.0, strike.seconds))
+                taken = await self._evaluate(node, _TAKE_BACK)
+            finally:
+                await self._evaluate(node, "application:set_env(rabbit, consumer_timeout, 1800000).")
+                proxy.cut()
+        return f"{taken} channels" if taken != "0" else None
+
+    async def _evaluate(self, node: Server, expression: str) -> str:
+        return await asyncio.to_thread(node.evaluate, expression)
 
     async def _stall(self, strike: Strike) -> str:
         """Silence; half of the times what was on its way is lost in the end, as in a network that drops packets."""
@@ -191,6 +234,26 @@ class Striker:
                 if attempt.ended_at is not None:
                     reports += _forged(told)
         return await self._send(None, [report.encode() for report in reports])
+
+    async def _reorder_reports(self, strike: Strike) -> str | None:
+        """Take reports before the producer can, and hand them back, the newest first."""
+        broker = open_broker(self._yard.broker_url)
+        held: list[Delivery] = []
+        with suppress(BuildyardError):
+            try:
+                await broker.open()
+                reports = await broker.subscribe(REPORTS, _HELD_REPORTS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(strike.seconds, _HELD_SECONDS)):
+                        async for report in reports:
+                            held.append(report)  # noqa: PERF401 - what came before the time is over is kept
+                await reports.stop()
+                for report in reversed(held):
+                    await report.release()
+                    await asyncio.sleep(_TAKEN_SECONDS)  # together they would go back to their old places
+            finally:
+                await broker.close()
+        return f"{len(held)} reports" if held else None
 
     async def _send(self, pool: str | None, bodies: list[bytes]) -> str | None:
         broker = open_broker(self._yard.broker_url)

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import asyncpg
 
 from buildyard.cli.local import Farm
 from buildyard.client import ProducerClient
 from chaos.proxy import Proxy, proxied
-from chaos.servers import Server, servers_of
+from chaos.servers import Server
 
 LEASE_SECONDS = 4.0
+BROKER, STORE = "broker", "store"
+"""The names of a run's own servers."""
 
 QUICK = {
     "BUILDYARD_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
@@ -37,7 +39,9 @@ class Servers:
     broker: str
     store: str
     own: Mapping[str, Server] = field(default_factory=dict)
-    """Processes `rabbitmq3` and `postgres` that the run may kill and restart; empty: others use them too."""
+    """The processes BROKER and STORE that the run may kill and restart; empty: others use them too."""
+    broker_options: Mapping[str, str] = field(default_factory=dict)
+    """Further words of the broker's URL, such as `heartbeat`."""
 
 
 @dataclass
@@ -75,7 +79,8 @@ async def open_yard(folder: Path, servers: Servers | None) -> AsyncIterator[Yard
         broker_url = f"sqlite:///{folder / 'data' / 'broker.sqlite'}"
         proxies: list[Proxy | None] = [None, None]
         if servers is not None:
-            broker_url = urlsplit(servers.broker)._replace(query=f"prefix=chaos-{secrets.token_hex(4)}").geturl()
+            options = urlencode({"prefix": f"chaos-{secrets.token_hex(4)}", **servers.broker_options})
+            broker_url = urlsplit(servers.broker)._replace(query=options).geturl()
             store_url = await stack.enter_async_context(_database(servers.store))
             proxies = [await stack.enter_async_context(_before(url)) for url in (broker_url, store_url)]
             env["BUILDYARD_BROKER_URL"] = _through(broker_url, proxies[0])
@@ -86,11 +91,10 @@ async def open_yard(folder: Path, servers: Servers | None) -> AsyncIterator[Yard
         yield Yard(farm, client, folder, broker_url, proxies[0], proxies[1], servers.own if servers else {})
 
 
-def servers_of_environment(pids: Path | None = None) -> Servers | None:
-    """The servers that the tests' variables name; None when they name none. `pids` names those that are the run's."""
+def servers_of_environment() -> Servers | None:
+    """The servers that the tests' variables name; None when they name none."""
     broker, store = os.environ.get("BUILDYARD_TEST_AMQP_URL"), os.environ.get("BUILDYARD_TEST_POSTGRES_URL")
-    own = servers_of(pids) if pids else {}
-    return Servers(broker, store, own) if broker and store else None
+    return Servers(broker, store) if broker and store else None
 
 
 def _written_to(file: Path) -> Callable[[str], None]:

@@ -1,9 +1,13 @@
-"""Farms to journey through: on embedded defaults, and on RabbitMQ with PostgreSQL."""
+"""Farms to journey through: on embedded defaults, and on RabbitMQ with PostgreSQL, also on such as may be killed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from chaos import own
+from chaos.yard import Servers
 from tests import servers
 
 
@@ -16,3 +20,17 @@ def where(request: pytest.FixtureRequest) -> dict[str, str]:
         "BUILDYARD_BROKER_URL": servers.with_prefix(request.getfixturevalue("rabbitmq_3_url")),
         "BUILDYARD_STORE_URL": request.getfixturevalue("fresh_postgres"),
     }
+
+
+@pytest.fixture(scope="session")
+def own_servers() -> Iterator[dict[str, Servers]]:
+    """RabbitMQ 3.10 and 4 (`rabbitmq3`, `rabbitmq4`) and PostgreSQL, which a test may kill and has to restart."""
+    running = own.own_servers()
+    try:
+        started = running.__enter__()
+    except own.NoServers as error:
+        servers.absent(str(error))
+    try:
+        yield started
+    finally:
+        running.__exit__(None, None, None)

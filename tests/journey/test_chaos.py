@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos.page import rows_of, table
-from chaos.plan import EMBEDDED, SERVERS, Work, schedule
+from chaos.plan import EMBEDDED, KILLS, OWN_RABBITMQ_3, OWN_SERVERS, SERVERS, Fault, Work, schedule
 from chaos.soak import soak
 from chaos.verdict import Entry, judge
 from chaos.yard import LEASE_SECONDS, Servers
@@ -30,23 +30,41 @@ def test_a_long_run_orders_all_kinds_and_strikes_with_all_faults() -> None:
     assert all(strike.seconds > 4 for strike in plan.strikes if "frozen" in strike.fault), "shorter than a lease"
 
 
+def test_a_long_run_has_an_outage_of_a_minute_and_a_worker_frozen_for_two() -> None:
+    strikes = schedule(1, 600, OWN_SERVERS, 4).strikes
+
+    for fault, seconds in ((Fault.REFUSE_BROKER, 60), (Fault.FREEZE_WORKER, 120)):
+        lengths = [strike.seconds for strike in strikes if strike.fault is fault]
+        assert lengths[0] == seconds
+        assert max(lengths[1:]) < seconds
+    assert max(strike.seconds for strike in schedule(1, 120, OWN_SERVERS, 4).strikes) < 10
+
+
+def test_chosen_faults_strike_first_and_once_before_the_others() -> None:
+    strikes = schedule(1, 600, OWN_SERVERS, 4, KILLS).strikes
+
+    assert tuple(strike.fault for strike in strikes[:2]) == KILLS
+    assert {strike.fault for strike in strikes[: len(OWN_SERVERS)]} == set(OWN_SERVERS)
+
+
 @pytest.mark.journey
 @pytest.mark.parametrize("where", ["embedded", "servers"])
 async def test_no_promise_is_broken_under_fire(where: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     need("make")
     need("git")
-    servers = None
+    servers: Servers | None = None
     if where == "servers":
-        servers = Servers(request.getfixturevalue("rabbitmq_3_url"), request.getfixturevalue("postgres_url"))
-    faults = EMBEDDED if servers is None else SERVERS
+        servers = request.getfixturevalue("own_servers")["rabbitmq3"]
+    faults, first = (EMBEDDED, ()) if servers is None else (OWN_RABBITMQ_3, KILLS)
 
-    observed = await soak(tmp_path, schedule(4, _SECONDS, faults, LEASE_SECONDS), servers)
+    observed = await soak(tmp_path, schedule(4, _SECONDS, faults, LEASE_SECONDS, first), servers)
 
     verdict = judge(observed)
     print(table(rows_of(observed, verdict)))
     assert {promise: breaches for promise, breaches in verdict.broken.items() if breaches} == {}
     assert observed.accepted, "nothing was accepted, so nothing was proven"
     assert observed.blows, "nothing struck, so nothing was proven"
+    assert set(first) <= {blow.fault for blow in observed.blows}
     # The judge itself: a doubled command and a lost build do not escape it.
     entry = observed.ledger[0]
     doubled = replace(observed, ledger=(*observed.ledger, entry, Entry(entry.order, entry.job, 99, "start")))

@@ -16,7 +16,7 @@ from buildyard.cli.local import Farm
 from buildyard.client import ProducerClient, ScalerClient
 from buildyard.contracts.api import BuildStatus
 from buildyard.contracts.scaling import DecisionCode
-from buildyard.errors import ProducerUnavailable
+from buildyard.errors import TemporaryError
 
 PATIENCE = 90.0
 """Seconds after which a journey that waits for something has failed."""
@@ -52,7 +52,7 @@ class Yard:
                             if event.type == "build_ended":
                                 break
                     return await self.producer.build(build_id)
-                except ProducerUnavailable as error:
+                except TemporaryError as error:
                     await asyncio.sleep(error.retry_after)
 
     async def stage(self, build_id: str, stage: str) -> None:

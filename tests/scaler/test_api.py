@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -31,7 +31,7 @@ class Api:
         parts = Parts(self.producer, self.broker, self.executor, self.record, self.clock)
         self.loop = PoolLoop(PoolConfig(name="linux"), parts, 1)
         self.status = ScalerStatus([self.loop], [self.executor], self.clock)
-        app = create_app(self.status, self.record, settings)
+        app = create_app(self.status, self.record, settings, self.clock)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080")
 
     async def close(self) -> None:
@@ -262,3 +262,35 @@ async def test_an_odd_form_of_a_path_leads_nowhere(api: Api) -> None:
 
     assert (await api.http.get("/agents/linux-1-1/logs")).status_code == 200
     assert (await api.http.get("/agents%2flinux-1-1%2flogs")).status_code == 404
+
+
+async def test_what_nobody_expected_is_a_problem_that_tells_no_internals(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> list[bytes]:
+        message = "password=hunter2"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(api.record, "newest", broken)
+
+    answer = await api.http.get("/decisions")
+
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = Problem.model_validate_json(answer.content)
+    assert (problem.code, problem.instance) == ("internal_error", "/decisions")
+    assert "00000000-0000-7000-8000-000000000001" in problem.detail
+    assert "hunter2" not in answer.text
+
+
+async def test_an_answer_that_breaks_off_is_no_whole_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.executor.start("linux-1-1")
+
+    async def broken(*_: object, **__: object) -> AsyncGenerator[bytes]:
+        yield b"one\n"
+        raise RuntimeError
+
+    monkeypatch.setattr(api.executor, "logs", broken)
+
+    with pytest.raises(RuntimeError):
+        await api.http.get("/agents/linux-1-1/logs")

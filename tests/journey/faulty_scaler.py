@@ -1,0 +1,15 @@
+"""`python -m tests.journey.faulty_scaler`: the scaler, whose local workers are `tests.journey.faulty_worker`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import scaler.app
+from scaler.__main__ import main
+from scaler.executors.process import ProcessExecutor
+
+if __name__ == "__main__":
+    command = (sys.executable, "-P", "-m", "tests.journey.faulty_worker")
+    vars(scaler.app).update(ProcessExecutor=partial(ProcessExecutor, command=command))
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""A producer whose disk is full: it refuses early, says so, loses nothing, and is well again without a person."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from buildyard.cli.local import Farm
+from buildyard.errors import TemporaryError
+from tests.journey.test_producer_faults import broken_promises, counted_project, yard_of
+from tests.journey.yard import PATIENCE, Yard, until
+from tests.servers import absent, need
+
+pytestmark = [pytest.mark.journey]
+
+DISK_MIB = 64
+RESERVE = 16 * 2**20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of 64 MiB."""
+    if os.geteuid() != 0:
+        absent("A disk of one's own needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "none", str(disk)], check=False)
+    if mounted.returncode != 0:
+        absent("This machine lets nobody mount a disk")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+async def test_a_full_disk_refuses_what_comes_and_keeps_what_is_there(small_disk: Path, tmp_path: Path) -> None:
+    """Embedded: uploads, state and messages lie on the one disk that is full."""
+    need("make")
+    gate = tmp_path / "gate"
+    ballast = small_disk / "ballast"
+    env = {
+        "BUILDYARD_DISK_RESERVE_BYTES": str(RESERVE),
+        "BUILDYARD_OBJECTS_URL": f"file://{small_disk}/objects",
+        "BUILDYARD_STORE_URL": f"sqlite+aiosqlite:///{small_disk}/store.sqlite",
+        "BUILDYARD_BROKER_URL": f"sqlite:///{small_disk}/broker.sqlite",
+    }
+    async with yard_of(Farm, tmp_path, env, workers_most=1) as yard:
+        project = counted_project(tmp_path, f"while ! test -e {gate}; do sleep 0.05; done")
+        builds = [await yard.submit(project) for _ in range(2)]
+        await yard.stage(builds[0], "Build")
+
+        with pytest.raises(TemporaryError):  # nobody was told how large it is
+            await yard.producer.upload(_too_much(), {}, filename="p.zip")
+        assert _half_there(small_disk) == []
+        _fill(ballast, small_disk, leave=RESERVE // 2)
+        await until(lambda: _says(yard, ok=False))
+        refused = await _post(yard, project)
+        assert refused.status_code in {503, 507}
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert "disk" in refused.json()["detail"]
+
+        _fill(ballast, small_disk, leave=0)
+        gate.touch()  # the build ends, and its worker has nowhere to say so
+        await asyncio.sleep(3)
+        assert (await _post(yard, project)).status_code in {503, 507}
+        with pytest.raises(TemporaryError):
+            await yard.submit(project)
+        assert _half_there(small_disk) == [], "nothing is half there"
+
+        ballast.unlink()
+        await until(lambda: _says(yard, ok=True))
+        ends = [await yard.end(build) for build in builds]
+
+        assert [await broken_promises(yard, end) for end in ends] == [[], []]
+        assert {one.execution_id for one in (await yard.producer.builds()).builds} == set(builds)
+        again = await yard.submit(project)
+        assert (await yard.end(again)).status == "Succeeded"
+
+
+async def _too_much() -> AsyncIterator[bytes]:
+    yield b"PK\x03\x04"
+    for _ in range(2 * DISK_MIB):
+        yield b"\0" * 2**20
+
+
+def _half_there(disk: Path) -> list[Path]:
+    return list((disk / "objects").rglob("quarantine/*"))
+
+
+def _fill(ballast: Path, disk: Path, *, leave: int) -> None:
+    """Write until so much is free."""
+    with ballast.open("ab") as file:
+        while (free := os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - leave) > 0:
+            try:
+                os.write(file.fileno(), b"\0" * min(free, 2**20))
+            except OSError:
+                return
+
+
+async def _says(yard: Yard, *, ok: bool) -> bool:
+    """Whether the health says so of the disk, and of everything when it is well."""
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        answer = (await client.get(f"{yard.farm.api_url}/api/v1/health")).json()
+    found = {check["name"]: check["ok"] for check in answer["checks"]}
+    return found["disk"] is ok and (not ok or answer["status"] == "ok")
+
+
+async def _post(yard: Yard, content: bytes) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        return await client.post(f"{yard.farm.api_url}/upload", files={"file": ("p.zip", content)})
