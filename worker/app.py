@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from buildyard.contracts.agents import AgentJoined
 from buildyard.contracts.messages import CONTROL as CONTROL_MESSAGE
-from buildyard.contracts.messages import AgentHeartbeat, AgentLeft, CancelJob, read_message
+from buildyard.contracts.messages import AgentHeartbeat, AgentLeft, AttemptOver, CancelJob, Order, read_message
 from buildyard.errors import BrokerUnavailable, BuildyardError, TemporaryError, UnreadableMessage
 from buildyard.ports import CONTROL, Channel, Subscription, jobs
 from buildyard.telemetry import logger
@@ -89,7 +89,7 @@ class Agent:
                 helpers += [group.create_task(one) for one in work]
                 on_ready()
                 await self._desk.serve(tickets, every)
-                await control.stop()
+                await self._end(control)
             await self._say_farewell()
             for helper in helpers:
                 helper.cancel()
@@ -105,12 +105,18 @@ class Agent:
             except UnreadableMessage as error:
                 self._log.warning("an order cannot be read", error=str(error))
             else:
-                if isinstance(order, CancelJob):
-                    self._desk.cancel(order)
-                elif order.agent == self._identity.name:
-                    self.leave(Urgency.DRAIN, order.reason or "The agent was asked to drain.")
+                self._follow(order)
             with suppress(BrokerUnavailable):
                 await delivery.ack()
+
+    def _follow(self, order: Order) -> None:
+        match order:
+            case CancelJob():
+                self._desk.cancel(order)
+            case AttemptOver():
+                self._desk.give_up(order)
+            case _ if order.agent == self._identity.name:
+                self.leave(Urgency.DRAIN, order.reason or "The agent was asked to drain.")
 
     async def _beat(self, every: float) -> None:
         """Tell how the agent is, and notice when nobody has heard of it for too long."""
@@ -140,7 +146,14 @@ class Agent:
 
     async def _stop_taking(self, tickets: Subscription) -> None:
         await self._leaving.wait()
-        await tickets.stop()
+        await self._end(tickets)
+
+    async def _end(self, subscription: Subscription) -> None:
+        """Take nothing more from it; a broker that is away hears so later, when it notices that we are gone."""
+        try:
+            await subscription.stop()
+        except BrokerUnavailable as error:
+            self._log.warning("the broker could not be told that this agent takes nothing more", error=str(error))
 
     async def _stop_in_time(self) -> None:
         """Stop the job in hand so early that its end can still be told within the grace."""

@@ -18,7 +18,7 @@ from buildyard.contracts.agents import AgentHealth, Capabilities
 from buildyard.errors import BuildyardError
 from worker.log_text import without_colours
 from worker.process import EndedBy, Launch, RawLines, run
-from worker.sandbox import Workspace, build_environment
+from worker.sandbox import Workspace, agents_folder, build_environment
 from worker.toolchains.contract import TOOL_NAMES
 
 _PROBE_SECONDS = 15.0
@@ -165,11 +165,11 @@ def usable_cores() -> float:
 
 
 def health(data_dir: Path) -> AgentHealth:
-    """A sample of the machine; None where the platform does not tell."""
+    """A sample of the machine, its disk being the one that builds fill; None where the platform does not tell."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     disk = None
     with suppress(OSError):
-        disk = shutil.disk_usage(data_dir).free
+        disk = shutil.disk_usage(folder if (folder := agents_folder(data_dir)).exists() else data_dir).free
     return AgentHealth(
         load_1m=load,
         memory_free_bytes=_meminfo("MemAvailable"),

@@ -35,6 +35,8 @@ class StopCause(Enum):
     HANDED_BACK = "handed_back"
     CUT_OFF = "cut_off"
     """Neither broker nor producer could be reached for too long, or this process was frozen beyond its lease."""
+    REFUSED = "refused"
+    """The producer refused what the attempt reported: it is over."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def stop_ending(cause: StopCause, timeout_seconds: float) -> Ending:
     why = {
         StopCause.HANDED_BACK: "The agent had to leave, so the job went back to the queue.",
         StopCause.CUT_OFF: "The agent was cut off from the farm for too long, so it stopped the job.",
+        StopCause.REFUSED: "The producer had ended this attempt, so the agent stopped the job.",
     }[cause]
     return Ending(Outcome.HANDED_BACK, ReasonCode.HANDED_BACK, why)
 

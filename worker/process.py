@@ -26,7 +26,9 @@ from worker.stopping import StopSignal
 from worker.strays import find_strays
 
 if sys.platform != "win32":
+    import fcntl
     import resource
+    import termios
 
 TERM_SECONDS = 5.0
 """How long a child may take to end after TERM before it is killed."""
@@ -34,6 +36,7 @@ _KILL_SECONDS = 10.0
 _DRAIN_SECONDS = 1.0
 _READ_BYTES = 64 * 1024
 _TAIL_LINES = 20
+_INT_BYTES = 4
 
 RawLines = Sequence[tuple[bytes, int]]
 """Lines without their line feed, each with the number of its bytes that were dropped."""
@@ -198,6 +201,16 @@ class Child:
         assert self._protocol.stdin is not None
         return self._protocol.stdin
 
+    def unread(self) -> int | None:
+        """How many bytes of its standard input it has not read yet; None where the system does not tell."""
+        waiting = self.stdin.transport.get_write_buffer_size()
+        if sys.platform == "win32" or waiting:
+            return waiting or None
+        with suppress(OSError):
+            found = fcntl.ioctl(self.stdin.get_extra_info("pipe").fileno(), termios.FIONREAD, bytes(_INT_BYTES))
+            return int.from_bytes(found, sys.byteorder)
+        return None
+
     async def wait(self, stop: StopSignal | None, *readers: asyncio.Task[None]) -> EndedBy:
         """Wait for its exit, the stop signal or its time limit; an exception of a reader is raised.
 
@@ -303,9 +316,15 @@ async def started(launch: Launch, *, merge_errors: bool = False, with_input: boo
     """
     _keeper.starts += 1
     _keeper.starting += 1
+    starting = asyncio.create_task(_start(launch, merge_errors=merge_errors, with_input=with_input))
     try:
-        child, transport = await _start(launch, merge_errors=merge_errors, with_input=with_input)
+        child, transport = await asyncio.shield(starting)
         _keeper.children.add(child.pid)
+    except asyncio.CancelledError:  # a start broken off would kill the child alone, not what it started by then
+        await asyncio.wait({starting})
+        if starting.exception() is None:
+            await _end_and_forget(*starting.result())
+        raise
     finally:
         _keeper.starting -= 1
     try:

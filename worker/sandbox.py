@@ -89,9 +89,14 @@ def _short_temporary_folder() -> Path:
     return next((place for place in places if os.access(place, os.W_OK | os.X_OK)), usual)
 
 
+def agents_folder(data_dir: Path) -> Path:
+    """Where all agents of a machine keep their work."""
+    return data_dir / "agents"
+
+
 def agent_folder(data_dir: Path, agent: str) -> Path:
     """Where one agent keeps its work."""
-    return data_dir / "agents" / agent
+    return agents_folder(data_dir) / agent
 
 
 def workspace_of(data_dir: Path, agent: str, job_id: str, attempt: int) -> Workspace:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 from buildyard.contracts.agents import AgentState, ClaimAnswer, ClaimRequest
 from buildyard.contracts.builds import JobSpec
-from buildyard.contracts.messages import TICKET, CancelJob, JobFinished, read_message
+from buildyard.contracts.messages import TICKET, AttemptOver, CancelJob, JobFinished, read_message
 from buildyard.errors import (
     BrokerUnavailable,
     BuildyardError,
@@ -17,6 +18,7 @@ from buildyard.errors import (
 )
 from buildyard.ports import Delivery, Subscription
 from buildyard.telemetry import logger
+from worker.capabilities import health
 from worker.job_in_hand import JobInHand, Means
 from worker.joining import Identity, Joining
 from worker.leaving import Leaving, Urgency
@@ -24,6 +26,8 @@ from worker.pipeline import StopCause
 
 _UNSUITED_SECONDS = 5.0
 _LONGEST_PAUSE = 5.0
+_ATTEMPTS_REMEMBERED = 100
+"""Of so many attempts the agent tells when they are refused, also after their end."""
 
 
 class TicketDesk:
@@ -38,6 +42,7 @@ class TicketDesk:
         self._job: JobInHand | None = None
         self._stop_cause: StopCause | None = None
         self._abandoned = asyncio.Event()
+        self._ours: deque[tuple[str, int]] = deque(maxlen=_ATTEMPTS_REMEMBERED)
 
     async def serve(self, tickets: Subscription, heartbeat_seconds: float) -> None:
         """Serve tickets until the subscription ends or the agent is to leave."""
@@ -69,11 +74,25 @@ class TicketDesk:
         if job is not None and (job.spec.job_id, job.spec.attempt) == (order.job_id, order.attempt):
             job.stop(StopCause.CANCELLED)
 
+    def give_up(self, order: AttemptOver) -> None:
+        """The producer refuses what an attempt reports: if it is one of ours, say so, and stop it if it still runs."""
+        told = (order.job_id, order.attempt)
+        if told not in self._ours:
+            return
+        self._log.warning("reports are refused", job=order.job_id, attempt=order.attempt, reason=order.reason)
+        job = self._job
+        if job is not None and (job.spec.job_id, job.spec.attempt) == told:
+            job.stop(StopCause.REFUSED)
+
     async def _serve(self, ticket: Delivery, heartbeat_seconds: float) -> None:
         try:
             read_message(TICKET, ticket.body)
         except UnreadableMessage as error:
             await ticket.reject(str(error))
+            return
+        if lack := await asyncio.to_thread(self._lack_of_room):
+            await self._settled(ticket, taken=False)
+            await self._pause(lack)
             return
         answer = await self._claim()
         if answer is None:
@@ -83,6 +102,14 @@ class TicketDesk:
             await self._pause(answer.reason)
         elif answer.job is None or await self._run(answer.job, heartbeat_seconds):
             await self._settled(ticket, taken=True)
+
+    def _lack_of_room(self) -> str:
+        """Why there is no room for a job on the disk; empty when there is, or when nobody can tell."""
+        settings = self._means.settings
+        free = health(settings.data_dir).disk_free_bytes
+        if free is None or free >= settings.work_disk_bytes:
+            return ""
+        return f"Its disk has {free:,} bytes left; BUILDYARD_WORK_DISK_BYTES asks for {settings.work_disk_bytes:,}."
 
     async def _settled(self, ticket: Delivery, *, taken: bool) -> None:
         await (ticket.ack() if taken else ticket.release())
@@ -124,6 +151,7 @@ class TicketDesk:
         """Run a job and report its end; whether the broker has confirmed the report."""
         self._log.info("job claimed", job=spec.job_id, attempt=spec.attempt, kind=spec.kind.value)
         self._job = JobInHand(self._means, spec, heartbeat_seconds)
+        self._ours.append((spec.job_id, spec.attempt))
         if self._stop_cause is not None:
             self._job.stop(self._stop_cause)
         try:

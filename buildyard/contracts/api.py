@@ -271,6 +271,15 @@ class AgentHealthAnswer(Value):
     reason: str
 
 
+class PoolIntake(Value):
+    """Whether a pool hands out jobs, and since when and why not."""
+
+    paused: bool = False
+    reason: str = ""
+    by: str = ""
+    since: Moment | None = None
+
+
 class PoolView(Value):
     """A pool as the producer counts it."""
 
@@ -283,6 +292,8 @@ class PoolView(Value):
     """Present agents by state."""
     generations: dict[int, int]
     """Slot -> the highest generation that ever joined."""
+    intake: PoolIntake = PoolIntake()
+    """While it is paused, its ready jobs count as waiting: nobody is to be started for them."""
 
 
 class PoolList(Value):

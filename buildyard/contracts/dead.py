@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from buildyard.contracts.api import BuildStatus, RowCounts
 from buildyard.contracts.builds import ReasonCode
 from buildyard.contracts.events import BuildEvent
-from buildyard.contracts.wire import Count, Identifier, Moment, Request, Value
+from buildyard.contracts.wire import AskedMoment, Count, Identifier, Moment, Request, Value
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 _SOMETHING_PRINTABLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
@@ -63,7 +63,7 @@ class RequeueRequest(Request):
     project: str | None = Field(default=None, max_length=100, pattern=_PRINTABLE, examples=["my-project"])
     pool: str | None = Field(default=None, max_length=40, pattern=_PRINTABLE, examples=["linux"])
     reason_code: ReasonCode | None = Field(default=None, examples=["worker_lost"])
-    since: AwareDatetime | None = Field(default=None, description="Only those that died at or after this time.")
+    since: AskedMoment | None = Field(default=None, description="Only those that died at or after this time.")
     limit: int = Field(default=MAX_REQUEUED, ge=1, le=MAX_REQUEUED)
     cursor: str | None = Field(
         default=None, max_length=500, pattern=_PRINTABLE, description="`nextCursor` of the answer before."

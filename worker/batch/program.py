@@ -6,11 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
 from buildyard.contracts.builds import StageName
 from buildyard.errors import InvalidRequest
 from worker.attempt import Attempt
 from worker.batch.answers import MAX_ANSWER_BYTES, Row, question, read_answer, unanswered
+from worker.batch.pace import Pace
 from worker.batch.row_sink import RowSink
 from worker.pipeline import Ending, resolved
 from worker.process import Child, ProcessEnd, RawLines, pump, started
@@ -41,22 +44,32 @@ async def run_program(attempt: Attempt, rows: AsyncIterator[Row], sink: RowSink)
     return None
 
 
+@dataclass(frozen=True)
+class _Due:
+    """A row that the program was given at a moment, in seconds, and has not answered."""
+
+    number: int
+    asked: float
+    last: bool
+
+
 class _Conversation:
-    """Rows go in as the program takes them, answers come out in the same order."""
+    """Rows go in at the program's pace, answers come out in the same order."""
 
     def __init__(self, attempt: Attempt, rows: AsyncIterator[Row], sink: RowSink) -> None:
         self._attempt = attempt
         self._rows = rows
         self._sink = sink
-        self._due: deque[tuple[int, bool]] = deque()
+        self._due: deque[_Due] = deque()
         self._surplus = 0
         self._since = attempt.clock.monotonic()
 
     async def hold(self, child: Child) -> ProcessEnd:
         """Talk to the program until it has ended."""
-        writing = asyncio.create_task(self._ask(child.stdin))
+        pace = Pace(child.unread, lambda: child.stdin.write(b" "))
+        writing = asyncio.create_task(self._ask(child.stdin, pace))
         readers = (
-            asyncio.create_task(pump(child.stdout, self._answers, MAX_ANSWER_BYTES)),
+            asyncio.create_task(pump(child.stdout, partial(self._answers, pace), MAX_ANSWER_BYTES)),
             asyncio.create_task(pump(child.stderr, self._errors)),
         )
         try:
@@ -73,31 +86,35 @@ class _Conversation:
         """Give the rows that were never answered their errors."""
         if self._surplus:
             await self._attempt.log.note(StageName.BUILD, f"{self._surplus} lines of output answered no row")
-        for number, last in self._due:
-            await self._sink.add(unanswered(number, end.exit_code, end.signal_name), 0, last=last)
+        for due in self._due:
+            await self._sink.add(unanswered(due.number, end.exit_code, end.signal_name), 0, last=due.last)
         async for row in self._rows:
             await self._sink.add(unanswered(row.number, end.exit_code, end.signal_name), 0, last=row.last)
 
-    async def _ask(self, stdin: asyncio.StreamWriter) -> None:
+    async def _ask(self, stdin: asyncio.StreamWriter, pace: Pace) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # its exit code and the missing answers tell more
             async for row in self._rows:
-                self._due.append((row.number, row.last))
+                await pace.room()
+                self._due.append(_Due(row.number, self._attempt.clock.monotonic(), row.last))
+                pace.give()
                 stdin.write(question(row.number, row.values))
                 await stdin.drain()
             stdin.close()
             await stdin.wait_closed()
 
-    async def _answers(self, lines: RawLines) -> None:
+    async def _answers(self, pace: Pace, lines: RawLines) -> None:
         for line, dropped in lines:
             if not line.strip() and not dropped:
                 continue
             if not self._due:
                 self._surplus += 1
                 continue
-            number, last = self._due.popleft()
+            due = self._due.popleft()
             now = self._attempt.clock.monotonic()
-            seconds, self._since = now - self._since, now
-            await self._sink.add(read_answer(number, line, dropped), seconds, last=last)
+            seconds, self._since = now - max(due.asked, self._since), now
+            pace.answered()
+            await self._sink.add(read_answer(due.number, line, dropped), seconds, last=due.last)
+            pace.told(seconds)
 
     async def _errors(self, lines: RawLines) -> None:
         await self._attempt.log.write(StageName.BUILD, lines)
