@@ -16,6 +16,7 @@ The two branches answer the one question a caller asks: does it help to try agai
     │   └── InvalidSettings         a setting or a configuration file is wrong
     └── TemporaryError              trying again after `retry_after` seconds may succeed
         ├── BrokerUnavailable       the broker cannot be reached or refuses for now
+        │   └── DeliveryLost        the broker no longer counts a message in hand as ours
         ├── Unroutable              a publish found no queue: nothing was accepted
         ├── StoreUnavailable        the database cannot be reached or is locked too long
         ├── ObjectsUnavailable      the object store cannot be reached
@@ -124,6 +125,12 @@ class BrokerUnavailable(TemporaryError):
     """The broker cannot be reached or refuses for now."""
 
     code = "broker_unavailable"
+
+
+class DeliveryLost(BrokerUnavailable):
+    """The broker no longer counts a message in hand as ours: it goes to another consumer, or comes again."""
+
+    code = "delivery_lost"
 
 
 class Unroutable(TemporaryError):

@@ -95,7 +95,12 @@ class Delivery(Protocol):
     redelivered: bool
 
     async def ack(self) -> None:
-        """Done with it. Raises BrokerUnavailable when the broker no longer counts it as ours."""
+        """Done with it.
+
+        Raises:
+            DeliveryLost: the broker no longer counts it as ours: it comes again, to us or to another.
+            BrokerUnavailable: the broker did not hear it; try again.
+        """
 
     async def release(self) -> None:
         """Give it back: another consumer, or this one later, gets it with `redelivered` set."""
@@ -191,3 +196,6 @@ class ObjectStore(Protocol):
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; a missing one is no error."""
+
+    async def drop_torn(self, prefix: str, age_seconds: float) -> int:
+        """Remove what puts below a prefix left that a crash ended longer ago; they are no objects. Returns how many."""

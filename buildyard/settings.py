@@ -34,8 +34,8 @@ class Settings(BaseSettings):
     )
     broker_management_url: str = Field(
         default="",
-        description="`http://USER:PASSWORD@HOST:15672`, RabbitMQ's management API: the scaler's second source of "
-        "counts; empty: none.",
+        description="`http://USER:PASSWORD@HOST:15672`, RabbitMQ's management API: a second source of counts, "
+        "beside which no 0 of the broker is believed alone; empty: none.",
     )
     store_url: str = Field(
         default="",
@@ -81,11 +81,26 @@ class Settings(BaseSettings):
     disk_reserve_bytes: int = Field(
         default=2**30, ge=0, description="Room that uploads leave free where objects are files; builds need it."
     )
+    work_disk_bytes: int = Field(
+        default=256 * 2**20,
+        ge=0,
+        description="Room that a worker must find free where it builds before it takes a job; with less it waits.",
+    )
     upload_keep_hours: float = Field(default=24, gt=0, description="An upload without a build goes after this time.")
+    source_keep_hours: float = Field(
+        default=168,
+        gt=0,
+        description="An ended build may be built again for this long, then its upload goes; a dead letter's stays "
+        "until it is settled.",
+    )
     max_build_minutes: float = Field(
         default=120, gt=0, description="The farm's longest build; a request for more is refused."
     )
-    max_attempts: int = Field(default=3, ge=1, description="Attempts of a job that loses its worker, before it fails.")
+    max_attempts: int = Field(
+        default=3,
+        ge=1,
+        description="Attempts of a job in all, whether it loses its worker or fails for a temporary cause.",
+    )
     lease_seconds: float = Field(default=30, gt=0, description="A silent attempt is given up after this time.")
     heartbeat_seconds: float = Field(default=10, gt=0, description="How often agents report that they live.")
     cancel_seconds: float = Field(default=30, gt=0, description="A cancelled build ends after this time at the latest.")

@@ -30,6 +30,24 @@ def configure_logging(level: str, form: str, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
+    take_in_foreign_logs(max(_LEVELS[level], logging.WARNING))
+
+
+def take_in_foreign_logs(level: int) -> None:
+    """Let what libraries say by way of `logging` come out as our own lines, from `level` on; once a process."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Bridge) for handler in root.handlers):
+        root.addHandler(_Bridge())
+    root.setLevel(level)
+
+
+class _Bridge(logging.Handler):
+    """Hands the records of `logging` to structlog: one shape for every line, whoever wrote it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it again; `part` is the library's name for itself."""
+        said = record.getMessage().strip()
+        structlog.get_logger(part=record.name).log(record.levelno, said, exc_info=record.exc_info)
 
 
 def logger(part: str) -> structlog.stdlib.BoundLogger:

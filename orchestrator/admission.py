@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from buildyard.contracts.builds import BuildState, ReasonCode, UploadSource
 from buildyard.errors import NotFound, TemporaryError, TooLarge
 from buildyard.ports import ObjectStore
 from buildyard.telemetry import logger
 from orchestrator.domain.records import Build
+from orchestrator.relay import jittered
 from orchestrator.scan import Scanner
 from orchestrator.service import Service
 from orchestrator.store import Store
@@ -16,6 +18,10 @@ from orchestrator.store import Store
 _log = logger("admission")
 _AT_ONCE = 4
 _LONGEST_PAUSE = 30.0
+_LOOK_SECONDS = 15.0
+_LEFT_AFTER = timedelta(seconds=30)
+"""A build that is received for so long may have been left by its producer: to look at it twice does no harm."""
+_PAGE = 500
 
 
 class Admission:
@@ -29,30 +35,58 @@ class Admission:
         self._scanner = scanner
         self._service = service
         self._received = received
+        self._in_hand: set[str] = set()
 
     async def run(self) -> None:
         """Admit until cancelled, a few uploads at once: one that must wait holds up no other for ever."""
-        async with self._store.read() as queries:
-            for build in await queries.open_builds([BuildState.RECEIVED]):
-                self._received.put_nowait(build)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._take_up())
             for _ in range(_AT_ONCE):
                 group.create_task(self._admit_all())
+
+    async def _take_up(self) -> None:
+        """Find received builds that nobody here has in hand: left by a crash, or by another producer that is gone."""
+        age = timedelta(0)
+        while True:
+            try:
+                await self._find(age)
+                age = _LEFT_AFTER
+            except TemporaryError as error:
+                _log.warning("cannot look for received builds", reason=str(error))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _find(self, age: timedelta) -> None:
+        after, more = "", True
+        while more:
+            async with self._store.read() as queries:
+                before = await queries.now() - age
+                builds = await queries.open_builds([BuildState.RECEIVED], before, _PAGE, after)
+            for build in builds:
+                if build.id not in self._in_hand:
+                    self._received.put_nowait(build)
+            more = len(builds) == _PAGE
+            after = builds[-1].id if builds else ""
 
     async def _admit_all(self) -> None:
         """Take one build after another; one whose scan fails for now goes behind the others."""
         pause = 1.0
         while True:
             build = await self._received.get()
+            if build.id in self._in_hand:
+                continue
+            self._in_hand.add(build.id)
             try:
-                await self._admit(build)
+                if await self._still_received(build):
+                    await self._admit(build)
                 pause = 1.0
             except TemporaryError as error:
                 _log.warning("waiting", build=build.id, reason=str(error), retry_in=pause)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(jittered(pause))
                 pause = min(_LONGEST_PAUSE, pause * 2)
                 if await self._still_received(build):
                     self._received.put_nowait(build)
+            finally:
+                self._in_hand.discard(build.id)
 
     async def _still_received(self, build: Build) -> bool:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import os
 import signal
 import socket
 import sys
@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from buildyard.broker import open_broker
-from buildyard.clock import Clock, SystemClock
+from buildyard.clock import Clock, SteadyClock
 from buildyard.contracts.scaling import PoolConfig
 from buildyard.errors import InvalidSettings, TemporaryError
 from buildyard.objects import open_objects
@@ -26,18 +26,22 @@ from buildyard.settings import Settings, load_pools
 from buildyard.telemetry import logger
 from orchestrator.admission import Admission
 from orchestrator.api import create_app
+from orchestrator.api.connections import KEEP_ALIVE_SECONDS, bounded, connections_allowed
 from orchestrator.api.gate import Gate
 from orchestrator.api.metrics import Metrics
 from orchestrator.api.parts import ApiParts, ProcessState
 from orchestrator.domain.records import Build, Limits
+from orchestrator.domain.retention import Keep
 from orchestrator.feed import Feed
-from orchestrator.relay import Relay
+from orchestrator.hearing import Hearing, HearingParts
+from orchestrator.relay import Relay, jittered
 from orchestrator.reports import Reports
 from orchestrator.scan import open_scanner
 from orchestrator.service import Farm, Outlets, Service
 from orchestrator.service.core import silence
 from orchestrator.store import Store, open_store
 from orchestrator.sweep import Sweeper, SweepParts
+from orchestrator.upkeep import Upkeep
 from orchestrator.views import Views
 
 _log = logger("app")
@@ -91,6 +95,9 @@ class Producer:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.broker.close()
+        with contextlib.suppress(TemporaryError, TimeoutError):
+            async with asyncio.timeout(3):
+                await self.sweeper.leave()
         await self.store.close()
 
     async def _declare(self) -> None:
@@ -107,11 +114,11 @@ def build_producer(settings: Settings) -> Producer:
     Raises:
         InvalidSettings: a URL or the pools file is wrong.
     """
-    clock = SystemClock()
+    clock = SteadyClock()
     pools = load_pools(settings)
     store, broker, objects = (
         open_store(settings.store, clock),
-        open_broker(settings.broker),
+        open_broker(settings.broker, settings.broker_management_url),
         open_objects(settings.objects),
     )
     scanner = open_scanner(settings.scan_url)
@@ -122,16 +129,18 @@ def build_producer(settings: Settings) -> Producer:
         controls=relay.hint,
         ended=_observer(metrics),
         received=received.put_nowait,
+        refused=metrics.report_refused,
     )
-    service = Service(store, feed, _farm(settings, pools, admits_at_once=scanner.instant), clock, outlets)
+    service = Service(store, objects, feed, _farm(settings, pools, admits_at_once=scanner.instant), clock, outlets)
+    reports = Reports(broker, service, feed)
     views = Views(store, pools, silence(settings.heartbeat_seconds))
     life = Life()
     return Producer(
         store=store,
         broker=broker,
         relay=relay,
-        reports=Reports(broker, service, feed),
-        sweeper=Sweeper(_sweep_parts(settings, pools, store, service, broker, objects, relay, clock)),
+        reports=reports,
+        sweeper=Sweeper(_sweep_parts(settings, pools, store, service, broker, objects, relay, reports, clock)),
         admission=Admission(store, objects, scanner, service, received),
         api=create_app(_api_parts(settings, service, views, feed, objects, broker, clock, metrics, life)),
         pools=tuple(pool.name for pool in pools),
@@ -185,20 +194,24 @@ def _sweep_parts(
     broker: Broker,
     objects: ObjectStore,
     relay: Relay,
-    clock: Clock,
+    reports: Reports,
+    clock: SteadyClock,
 ) -> SweepParts:
+    name = f"{socket.gethostname()}:{settings.port or os.getpid()}"
+    hearing = HearingParts(store, broker, clock, settings.lease_seconds, pools[0].name, reports.recorded, name)
+    keep = Keep(timedelta(hours=settings.upload_keep_hours), timedelta(hours=settings.source_keep_hours))
     return SweepParts(
         store=store,
         service=service,
-        broker=broker,
-        objects=objects,
+        hearing=Hearing(hearing),
+        upkeep=Upkeep(store, objects, keep),
         relay=relay,
         clock=clock,
         limits=_limits(settings),
         pools=tuple(pool.name for pool in pools),
         sweep_seconds=settings.sweep_seconds,
-        upload_keep=timedelta(hours=settings.upload_keep_hours),
         silence=silence(settings.heartbeat_seconds),
+        settle=clock.settle,
     )
 
 
@@ -213,7 +226,8 @@ async def serve(settings: Settings) -> None:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=max(1, int(settings.grace_seconds / 2)),
-            timeout_keep_alive=75,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            http=bounded(connections_allowed()),
         )
     )
     stopping = asyncio.Event()
@@ -249,7 +263,8 @@ def _observer(metrics: Metrics) -> Callable[[Build], None]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else answers wait 40 ms for a late ACK
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
@@ -271,7 +286,7 @@ async def _until_reached(part: str, action: Callable[[], Coroutine[Any, Any, Non
             await action()
         except TemporaryError as error:
             _log.warning("waiting", part=part, reason=str(error), retry_in=round(pause, 1))
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+            await asyncio.sleep(jittered(pause))
             pause = min(_LONGEST_PAUSE, pause * 2)
         else:
             return
@@ -286,4 +301,4 @@ async def _for_ever(action: Callable[[], Coroutine[Any, Any, None]]) -> None:
             _log.warning("begins again", loop=action.__qualname__, reason=str(error))
         except Exception:  # noqa: BLE001 - one broken loop must not take the API down
             _log.exception("begins again", loop=action.__qualname__)
-        await asyncio.sleep(1)
+        await asyncio.sleep(jittered(2))

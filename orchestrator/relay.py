@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Iterable
 
-from buildyard.contracts.messages import CancelJob, DrainAgent, Ring, Ticket
+from buildyard.contracts.messages import Order, Ring, Ticket
 from buildyard.errors import TemporaryError
 from buildyard.ports import CONTROL, Broker, doorbell, jobs
 from buildyard.telemetry import logger
@@ -30,7 +30,7 @@ class Relay:
         self._store = store
         self._broker = broker
         self._tickets: list[Ticket] = []
-        self._controls: list[CancelJob | DrainAgent] = []
+        self._controls: list[Order] = []
         self._news = asyncio.Event()
         self._declared: set[str] = set()
         self._published: set[str] = set()
@@ -41,7 +41,7 @@ class Relay:
         self._tickets.extend(tickets)
         self._news.set()
 
-    def hint(self, controls: Iterable[CancelJob | DrainAgent]) -> None:
+    def hint(self, controls: Iterable[Order]) -> None:
         """Broadcast these soon, at most once."""
         self._controls.extend(controls)
         self._news.set()
@@ -61,7 +61,7 @@ class Relay:
                 pause = 0.1
             except TemporaryError as error:
                 _log.warning("waiting", reason=str(error), retry_in=round(pause, 1))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+                await asyncio.sleep(jittered(pause))
                 pause = min(_LONGEST_PAUSE, pause * 2)
                 continue
             await self._wait()
@@ -115,3 +115,8 @@ class Relay:
             return
         finally:
             self._news.clear()
+
+
+def jittered(seconds: float) -> float:
+    """A pause of half to all of it: those that wait for the same server do not come back at the same moment."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret

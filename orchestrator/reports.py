@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from buildyard.contracts.messages import LOG_LINES, REPORT, read_message
-from buildyard.errors import PermanentError, TemporaryError
+from buildyard.errors import BrokerUnavailable, DeliveryLost, PermanentError, TemporaryError
 from buildyard.ports import LOGS, REPORTS, Broker, Delivery, Subscription
 from buildyard.telemetry import logger
 from orchestrator.feed import Feed
+from orchestrator.relay import jittered
 from orchestrator.service import Service
 
 _log = logger("reports")
@@ -23,15 +24,39 @@ class Reports:
         self._broker = broker
         self._service = service
         self._feed = feed
+        self._runs = 0
+        self._taken = 0
+        self._recorded = 0
+        self._progress = asyncio.Event()
+        self._late: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Record reports in their order until cancelled; each is acknowledged once its transaction is durable."""
         subscription = await self._broker.subscribe(REPORTS, _PREFETCH)
+        in_hand: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        taking = asyncio.create_task(self._take(subscription, in_hand))
         try:
-            async for delivery in subscription:
+            while (delivery := await in_hand.get()) is not None:
                 await self._record(delivery)
+                self._recorded += 1
+                self._progress.set()
+            await taking
         finally:
+            self._runs += 1
+            self._recorded = self._taken
+            self._progress.set()
+            for task in (taking, *self._late):
+                task.cancel()
             await subscription.stop()
+            await _release_all(in_hand)
+
+    async def recorded(self) -> bool:
+        """Wait until all reports that are in hand now are recorded; False when some went back to the broker instead."""
+        run, until = self._runs, self._taken
+        while self._runs == run and self._recorded < until:
+            self._progress.clear()
+            await self._progress.wait()
+        return self._runs == run
 
     async def run_logs(self) -> None:
         """Hand fresh log lines to whoever watches, until cancelled."""
@@ -46,17 +71,23 @@ class Reports:
         finally:
             await subscription.stop()
 
+    async def _take(self, subscription: Subscription, in_hand: asyncio.Queue[Delivery | None]) -> None:
+        """Take what arrives at once: what is in hand is then known, and counted by nobody else."""
+        try:
+            async for delivery in subscription:
+                self._taken += 1
+                in_hand.put_nowait(delivery)
+        finally:
+            in_hand.put_nowait(None)
+
     async def _record(self, delivery: Delivery) -> None:
         pause = 0.1
         while True:
             try:
                 await self._service.record(read_message(REPORT, delivery.body))
-                await delivery.ack()
             except TemporaryError as error:
                 _log.warning("waiting", reason=str(error), retry_in=pause)
-                if error.code == "broker_unavailable":
-                    return  # it comes again, and recording it again changes nothing
-                await asyncio.sleep(pause)
+                await asyncio.sleep(jittered(pause))
                 pause = min(_LONGEST_PAUSE, pause * 2)
                 continue
             except PermanentError as error:
@@ -65,10 +96,53 @@ class Reports:
             except Exception as error:  # noqa: BLE001 - a fault of ours in one report must not stop all the others
                 _log.exception("failed to record")
                 await self._reject(delivery, f"{type(error).__name__}: {error}")
+            else:
+                await self._ack(delivery)
             return
 
-    async def _reject(self, delivery: Delivery, reason: str) -> None:
+    async def _ack(self, delivery: Delivery) -> None:
+        """Acknowledge, or go on to do so beside what comes next: what is recorded must not hold up the others."""
         try:
-            await delivery.reject(reason)
-        except TemporaryError as error:
-            _log.warning("not rejected, it comes again", reason=str(error))
+            await delivery.ack()
+        except DeliveryLost as error:
+            _log.warning("it comes again, and recording it again changes nothing", reason=str(error))
+        except BrokerUnavailable as error:
+            _log.warning("recorded, not yet acknowledged", reason=str(error))
+            task = asyncio.create_task(_ack_later(delivery))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+
+    async def _reject(self, delivery: Delivery, reason: str) -> None:
+        pause = 0.1
+        while True:
+            try:
+                await delivery.reject(reason)
+            except DeliveryLost as error:
+                _log.warning("not rejected, it comes again", reason=str(error))
+            except TemporaryError as error:
+                _log.warning("not rejected yet", reason=str(error), retry_in=pause)
+                await asyncio.sleep(jittered(pause))
+                pause = min(_LONGEST_PAUSE, pause * 2)
+                continue
+            return
+
+
+async def _ack_later(delivery: Delivery) -> None:
+    pause = 0.1
+    while True:
+        await asyncio.sleep(jittered(pause))
+        pause = min(_LONGEST_PAUSE, pause * 2)
+        try:
+            await delivery.ack()
+        except DeliveryLost:
+            return
+        except BrokerUnavailable:
+            continue
+        return
+
+
+async def _release_all(in_hand: asyncio.Queue[Delivery | None]) -> None:
+    while not in_hand.empty():
+        delivery = in_hand.get_nowait()
+        if delivery is not None:
+            await delivery.release()

@@ -6,46 +6,52 @@ Safe in several producers at once: each action is decided again under the build'
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from buildyard.clock import Clock
 from buildyard.contracts.builds import BuildState
-from buildyard.contracts.messages import CancelJob, DrainAgent, Ring
-from buildyard.errors import BuildyardError, TemporaryError, UnknownCount
-from buildyard.ports import REPORTS, Broker, ObjectStore, doorbell, jobs
+from buildyard.contracts.messages import CancelJob, DrainAgent
+from buildyard.errors import BuildyardError, ObjectsUnavailable, TemporaryError, UnknownCount
+from buildyard.ports import jobs
 from buildyard.telemetry import logger
 from orchestrator.domain.access import why_nobody
-from orchestrator.domain.records import Attempt, Limits
-from orchestrator.domain.sweeping import overdue, tickets_to_reissue
+from orchestrator.domain.changing import alone_since
+from orchestrator.domain.records import Attempt, Build, Limits
+from orchestrator.domain.sweeping import lapsed, overdue, tickets_to_reissue
+from orchestrator.hearing import Hearing
 from orchestrator.relay import Relay
 from orchestrator.service import Service
 from orchestrator.store import Store
-from orchestrator.views import AGENTS_KEPT
+from orchestrator.upkeep import Upkeep
 
 _log = logger("sweep")
 _SLOW_SECONDS = 5.0
 """How often the checks run that need not be quick."""
 _REISSUE_SECONDS = 30.0
 _OLD_SECONDS = 60.0
+_OLD_OBJECTS_SECONDS = 600.0
+_TELL_SECONDS = 1.0
+_PAGE = 500
 
 
 @dataclass(frozen=True)
 class SweepParts:
-    """What the sweeper works with."""
+    """What the sweeper works with; `settle` is called while no build is open."""
 
     store: Store
     service: Service
-    broker: Broker
-    objects: ObjectStore
+    hearing: Hearing
+    upkeep: Upkeep
     relay: Relay
     clock: Clock
     limits: Limits
     pools: tuple[str, ...]
     sweep_seconds: float
-    upload_keep: timedelta
     silence: timedelta
+    settle: Callable[[], None]
 
 
 class Sweeper:
@@ -53,7 +59,7 @@ class Sweeper:
 
     def __init__(self, parts: SweepParts) -> None:
         self._parts = parts
-        self._heard_since = parts.clock.monotonic()
+        self._hearing = parts.hearing
         self._next: dict[str, float] = {}
         self._missing: dict[str, int] = {}
 
@@ -63,18 +69,24 @@ class Sweeper:
         looked = self._parts.clock.monotonic()
         while True:
             if self._parts.clock.monotonic() - looked > still:
-                self._hear_anew("this process stood still")
+                self._hearing.anew("this process stood still")
             looked = self._parts.clock.monotonic()
             try:
                 await self._pass()
             except TemporaryError as error:
                 _log.warning("pass failed", reason=str(error))
-                self._hear_anew(str(error))
+                self._hearing.anew(str(error))
             except BuildyardError:
                 _log.exception("pass failed")
             await asyncio.sleep(self._parts.sweep_seconds)
 
+    async def leave(self) -> None:
+        """This producer stops."""
+        await self._hearing.leave()
+
     async def _pass(self) -> None:
+        if self._due("tell", min(_TELL_SECONDS, self._parts.limits.lease_seconds / 8)):
+            await self._hearing.tell()
         await self._expire_leases()
         await self._parts.service.end_waits()
         if self._due("bounds", min(_SLOW_SECONDS, self._parts.sweep_seconds * 5)):
@@ -83,8 +95,10 @@ class Sweeper:
         if self._due("tickets", _SLOW_SECONDS):
             for pool in self._parts.pools:
                 await self._reissue(pool)
-        if self._due("old things", _OLD_SECONDS):
-            await self._drop_old()
+        if self._due("old rows", _OLD_SECONDS):
+            await self._parts.upkeep.drop_old_rows()
+        if self._due("old objects", _OLD_OBJECTS_SECONDS):
+            await self._drop_old_objects()
 
     def _due(self, what: str, seconds: float) -> bool:
         now = self._parts.clock.monotonic()
@@ -94,69 +108,74 @@ class Sweeper:
         return True
 
     async def _expire_leases(self) -> None:
-        """End attempts whose lease ran out, but only once all that workers said by now is recorded.
+        """End attempts whose lease ran out, but only once all that workers said by then is recorded.
 
         After a start, and after anything that kept reports from being heard, the workers get one lease's time anew:
         they may have spoken to nobody meanwhile. So broker and database are asked as soon as a lease is half over.
         """
-        lease = timedelta(seconds=self._parts.limits.lease_seconds)
+        seconds = self._parts.limits.lease_seconds
+        lease = timedelta(seconds=seconds)
         async with self._parts.store.read() as queries:
             now = await queries.now()
-            quiet = [attempt for attempt in await queries.live_attempts() if attempt.lease_until <= now + lease / 2]
-        if not quiet or not await self._all_reports_read() or not await self._takes_writes(now + lease / 4):
+            live = await queries.live_attempts()
+        self._hearing.look(now)
+        quiet = [one for one in live if one.lease_until <= now + lease / 2 or lapsed(one.lease_until, seconds, now)]
+        if not quiet or not await self._hearing.all_read(now) or not await self._takes_writes(now + lease / 4):
             return
-        if self._parts.clock.monotonic() - self._heard_since < self._parts.limits.lease_seconds:
+        heard_until = await self._hearing.heard_until()
+        if heard_until is None or not self._hearing.long_enough:
             return
         for attempt in quiet:
-            if attempt.lease_until <= now and await self._parts.service.expire(attempt):
+            over = lapsed(attempt.lease_until, seconds, heard_until)
+            if over and await self._parts.service.expire(attempt, heard_until):
                 _log.warning("lease expired", job=attempt.job_id, attempt=attempt.number, agent=attempt.agent)
-
-    async def _all_reports_read(self) -> bool:
-        """Whether nothing waits that a worker said, and workers can say something now.
-
-        To count is only to read: a broker that takes nothing may still be counted, so it is written to as well.
-        """
-        pool = self._parts.pools[0]
-        try:
-            async with asyncio.timeout(self._parts.limits.lease_seconds / 4):
-                await self._parts.broker.publish(doorbell(pool), [Ring(pool=pool).encode()])
-            return (await self._parts.broker.depth(REPORTS)).ready == 0
-        except (TemporaryError, TimeoutError) as error:
-            self._hear_anew(str(error) or "the broker takes nothing in time")
-            return False
 
     async def _takes_writes(self, until: datetime) -> bool:
         """Whether reports can be recorded now: a lock or a stall may have kept back those that are read already."""
         async with self._parts.store.begin() as tx:
             answered = await tx.now()
         if answered > until:
-            self._hear_anew("the database took no writes")
+            self._hearing.anew("the database took no writes")
         return answered <= until
-
-    def _hear_anew(self, why: str) -> None:
-        """Whoever is silent may only have been unheard: every lease is left alone for the length of one."""
-        now = self._parts.clock.monotonic()
-        if now - self._heard_since >= self._parts.limits.lease_seconds:
-            _log.warning("leases are left alone until all workers had time to be heard", reason=why)
-        self._heard_since = now
 
     async def _end_overdue(self) -> None:
         limits = self._parts.limits
         async with self._parts.store.read() as queries:
             now = await queries.now()
-            waiting_since = now - timedelta(seconds=min(limits.no_agent_seconds, limits.queue_seconds))
-            builds = await queries.open_builds([BuildState.RUNNING, BuildState.CANCELLING])
-            builds += await queries.open_builds([BuildState.QUEUED, BuildState.RECEIVED], created_before=waiting_since)
             seen = await queries.pools_seen_at()
             refused = await queries.refusals()
-        for build in builds:
-            at = seen.get(build.pool)
-            why = why_nobody(refused.get(build.pool), at)
+            changed = await queries.pool_changes()
+        listening = self._hearing.since(now)
+        any_open = False
+        async for build in self._open_builds(now):
+            any_open = True
+            at = max(listening, alone_since(seen.get(build.pool), changed.get(build.pool), now) or listening)
             if overdue(build, at, limits, now) is None:
                 continue
+            why = why_nobody(refused.get(build.pool), seen.get(build.pool))
             decide = partial(overdue, agents_seen_at=at, limits=limits, now=now, why_nobody=why)
             if await self._parts.service.apply(build.id, decide):
                 _log.warning("build ended by its bounds", build=build.id)
+        if not any_open:
+            async with self._parts.store.read() as queries:
+                any_open = await queries.open_build_count() > 0
+        if not any_open:
+            self._parts.settle()
+
+    async def _open_builds(self, now: datetime) -> AsyncIterator[Build]:
+        """All open builds but those that came just now, page by page: the first ones must not hide the others."""
+        limits = self._parts.limits
+        waiting_since = now - timedelta(seconds=min(limits.no_agent_seconds, limits.queue_seconds))
+        waiting = [BuildState.QUEUED, BuildState.RECEIVED]
+        for states, before in (([BuildState.RUNNING, BuildState.CANCELLING], None), (waiting, waiting_since)):
+            after, page = "", _PAGE
+            while page == _PAGE:
+                async with self._parts.store.read() as queries:
+                    builds = await queries.open_builds(states, before, _PAGE, after)
+                for build in builds:
+                    yield build
+                page = len(builds)
+                after = builds[-1].id if builds else ""
 
     async def _repeat_hints(self) -> None:
         """Tell again who should stop or drain: the first hint may not have been heard."""
@@ -179,10 +198,12 @@ class Sweeper:
             self._missing[pool] = 0
             return
         try:
-            depth = await self._parts.broker.depth(jobs(pool))
+            tickets = await self._hearing.count(jobs(pool))
         except UnknownCount:
             return
-        missing = tickets_to_reissue(ready.ready, depth.ready, pending)
+        if tickets is None:
+            return
+        missing = tickets_to_reissue(ready.ready, tickets, pending)
         before, self._missing[pool] = self._missing.get(pool, 0), missing
         count = min(before, missing)
         if count and self._due(f"reissue {pool}", _REISSUE_SECONDS):
@@ -190,14 +211,12 @@ class Sweeper:
             self._missing[pool] = 0
             await self._parts.service.reissue(pool, count)
 
-    async def _drop_old(self) -> None:
-        """Forget uploads that nobody built, and agents that went long ago."""
-        async with self._parts.store.begin() as tx:
-            now = await tx.now()
-            keys = await tx.drop_uploads_before(now - self._parts.upload_keep)
-            await tx.drop_agents_before(now - AGENTS_KEPT)
-        if keys:
-            await self._parts.objects.delete(keys)
+    async def _drop_old_objects(self) -> None:
+        """An object store that is away holds up nothing but this."""
+        try:
+            await self._parts.upkeep.drop_old_objects()
+        except ObjectsUnavailable as error:
+            _log.warning("old objects stay for now", reason=str(error))
 
 
 def _stops(live: tuple[Attempt, ...], cancelling: set[str]) -> list[CancelJob]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,18 +23,22 @@ from buildyard.contracts.api import (
     Trace,
 )
 from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult
+from buildyard.contracts.changing import PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.scaling import PoolConfig
 from orchestrator.domain import showing
 from orchestrator.domain.access import why_nobody
-from orchestrator.domain.records import Attempt, Build, LogSegment
+from orchestrator.domain.changing import PoolChange, why_paused
+from orchestrator.domain.records import Attempt, Build, LogSegment, StoredArtifact
 from orchestrator.domain.retrying import why_it_waits
 from orchestrator.service.core import links_of
 from orchestrator.store import Store
 from orchestrator.store.queries import BuildFilter, DeadFilter, PoolCounts, Queries
 
 _PAGE = 1000
+_SETTLED_AFTER = timedelta(minutes=2)
+"""By when every transaction that ended a build is committed or gone."""
 _HISTORY = 200
 """How many of its newest events a dead letter shows."""
 AGENTS_KEPT = timedelta(days=1)
@@ -47,6 +52,23 @@ class StoreCounts:
     builds_by_status: dict[str, int]
     active_builds: int
     pools: tuple[PoolView, ...]
+    open_dead_letters: int
+
+
+class _Ended:
+    """How many builds ended each way: all are counted once, then only those that ended since. None is ever removed."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._until: datetime | None = None
+
+    async def count(self, queries: Queries) -> Counter[str]:
+        """By state. Builds that ended a moment ago are counted anew each time: their commits may still come."""
+        until = await queries.now() - _SETTLED_AFTER
+        if self._until is None or until > self._until:
+            fresh = await queries.ended_by_state(self._until, until)
+            self._counts, self._until = self._counts + Counter(fresh), until
+        return self._counts + Counter(await queries.ended_by_state(self._until, None))
 
 
 @dataclass(frozen=True)
@@ -64,6 +86,7 @@ class Views:
         self._store = store
         self._pools = pools
         self._silence = silence
+        self._ended = _Ended()
 
     async def build(self, build_id: str) -> BuildStatus:
         """A build with its stages, attempts and reason."""
@@ -120,6 +143,12 @@ class Views:
             stored = await queries.artifacts(build_id)
         return ArtifactList(artifacts=tuple(showing.show_artifact(one) for one in stored))
 
+    async def stored_artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
+        """The records of a build's files, with their objects' keys."""
+        async with self._store.read() as queries:
+            await queries.build(build_id)
+            return tuple(await queries.artifacts(build_id))
+
     async def artifact(self, artifact_id: str) -> ArtifactRecord:
         """One file's record, with its object's key."""
         async with self._store.read() as queries:
@@ -150,11 +179,11 @@ class Views:
         async with self._store.read() as queries:
             return await queries.events(build_id, after, limit)
 
-    async def log_segments(self, build_id: str) -> tuple[LogSegment, ...]:
-        """Where a build's log lies."""
+    async def log_segments(self, build_id: str, tail: int | None = None) -> tuple[LogSegment, ...]:
+        """Where a build's log lies; with `tail`, where its last so many lines lie."""
         async with self._store.read() as queries:
-            await queries.build(build_id)
-            return await queries.segments(build_id)
+            build = await queries.build(build_id)
+            return await queries.segments(build_id, 1 if tail is None else build.log_lines - tail + 1)
 
     async def trace(self, build_id: str) -> Trace:
         """A build's way as spans."""
@@ -193,13 +222,21 @@ class Views:
         async with self._store.read() as queries:
             return await self._pool_list(queries)
 
+    async def pool_events(self, pool: str) -> PoolEventList:
+        """When and why a pool was paused and resumed."""
+        async with self._store.read() as queries:
+            changes = await queries.changes_of_pool(pool)
+        return PoolEventList(events=tuple(showing.show_pool_change(change) for change in changes))
+
     async def metrics(self) -> StoreCounts:
         """Counts for the metrics page."""
         async with self._store.read() as queries:
-            states = await queries.builds_by_state()
+            states = {**await queries.open_by_state(), **await self._ended.count(queries)}
+            dead = await queries.open_dead_letter_count()
             pools = await self._pool_list(queries)
         active = sum(count for state, count in states.items() if not BuildState(state).terminal)
-        return StoreCounts({BuildState(state).wire: count for state, count in states.items()}, active, pools.pools)
+        by_status = {BuildState(state).wire: count for state, count in states.items()}
+        return StoreCounts(by_status, active, pools.pools, dead)
 
     async def load(self) -> Load:
         """How much the farm has in hand."""
@@ -234,12 +271,14 @@ class Views:
             if state.present:
                 present.setdefault(agent.pool, []).append(state)
         generations = await queries.generations()
+        changes = await queries.pool_changes()
         views = [
             _pool_view(
                 pool.name,
                 counts.get(pool.name, PoolCounts()),
                 present.get(pool.name, []),
                 generations.get(pool.name, {}),
+                changes.get(pool.name),
                 now,
             )
             for pool in self._pools
@@ -289,7 +328,11 @@ class Views:
 
     async def _why_nobody(self, queries: Queries, build: Build, now: datetime) -> str:
         """Why a queued build finds no agent, where that is known."""
-        if build.state is not BuildState.QUEUED or await queries.agents_present(build.pool, now - self._silence):
+        if build.state is not BuildState.QUEUED:
+            return ""
+        if paused := why_paused((await queries.pool_changes()).get(build.pool)):
+            return paused
+        if await queries.agents_present(build.pool, now - self._silence):
             return ""
         seen = await queries.pools_seen_at()
         return why_nobody((await queries.refusals()).get(build.pool), seen.get(build.pool))
@@ -302,18 +345,25 @@ def _agent_of(build: Build, newest: Attempt | None) -> AgentOfBuild | None:
 
 
 def _pool_view(
-    name: str, counts: PoolCounts, agents: list[AgentState], generations: dict[int, int], now: datetime
+    name: str,
+    counts: PoolCounts,
+    agents: list[AgentState],
+    generations: dict[int, int],
+    change: PoolChange | None,
+    now: datetime,
 ) -> PoolView:
     states: dict[str, int] = {}
     for state in agents:
         states[state.wire] = states.get(state.wire, 0) + 1
-    oldest = counts.oldest_ready_at
+    intake = showing.show_intake(change)
+    ready, oldest = (0, None) if intake.paused else (counts.ready, counts.oldest_ready_at)
     return PoolView(
         name=name,
-        ready=counts.ready,
-        waiting=counts.waiting,
+        ready=ready,
+        waiting=counts.waiting + counts.ready - ready,
         leases=counts.leases,
         oldest_wait_seconds=max(0.0, (now - oldest).total_seconds()) if oldest else None,
         agents=states,
         generations=generations,
+        intake=intake,
     )

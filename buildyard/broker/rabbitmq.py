@@ -33,6 +33,7 @@ from buildyard.ports import DEAD, Channel, ChannelKind, Depth, Subscription, Unc
 from buildyard.telemetry import logger
 
 _CONFIRMS_IN_FLIGHT = 100
+_CONFIRMS_A_STEP = 10
 _log = logger("broker")
 
 
@@ -258,11 +259,13 @@ async def _in_window(send: Callable[[bytes], Awaitable[None]], bodies: Sequence[
         for body in bodies:
             if len(waiting) >= _CONFIRMS_IN_FLIGHT:
                 async with within_deadline(doing):
-                    await waiting.popleft()
+                    for _ in range(_CONFIRMS_A_STEP):  # a deadline for each would cost more than the waiting
+                        await waiting.popleft()
             waiting.append(asyncio.ensure_future(send(body)))
         while waiting:
             async with within_deadline(doing):
-                await waiting.popleft()
+                for _ in range(min(_CONFIRMS_A_STEP, len(waiting))):
+                    await waiting.popleft()
     except BrokerUnavailable as error:
         if waiting and not isinstance(error.__cause__, TimeoutError):
             with contextlib.suppress(BrokerUnavailable):

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Protocol
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue, HeadersType
+from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
+from aiormq.abc import AbstractChannel as LowerChannel
+from aiormq.abc import DeliveredMessage
 
 from buildyard.broker.copies import BROADCAST_BOUND, Copy
 from buildyard.broker.rabbitmq_layout import COPIES_ARGUMENTS, Layout
 from buildyard.broker.rabbitmq_link import Link, close_channel, open_channel, within_deadline
-from buildyard.errors import BrokerUnavailable
+from buildyard.errors import BrokerUnavailable, DeliveryLost
 from buildyard.ports import Channel, ChannelKind, Delivery
 from buildyard.telemetry import logger
 
@@ -47,14 +49,27 @@ class Session:
         self.connection = connection
         self.channel = channel
         self.lost = asyncio.Event()
-        self.queue: AbstractQueue | None = None
-        self.tag = ""
+        self._lower: LowerChannel | None = None
+        self._tag: str | None = None
 
     async def watch(self) -> None:
         """Notice the end of the channel, and the server's ending of the consumer."""
         self.channel.close_callbacks.add(lambda *_: self.lost.set())
-        lower = await self.channel.get_underlay_channel()
-        lower.on_consumer_cancel_callbacks.add(lambda _: self.lost.set())
+        self._lower = await self.channel.get_underlay_channel()
+        self._lower.on_consumer_cancel_callbacks.add(lambda _: self.lost.set())
+
+    @property
+    def lower(self) -> LowerChannel:
+        """The channel of the library below aio-pika, which would start one more task for each message."""
+        if self._lower is None:
+            raise BrokerUnavailable("The channel is not open.")
+        return self._lower
+
+    async def consume(
+        self, queue: str, on_message: Callable[[DeliveredMessage], Coroutine[None, None, None]], *, no_ack: bool = False
+    ) -> None:
+        """Have the server send messages of a queue."""
+        self._tag = (await self.lower.basic_consume(queue, on_message, no_ack=no_ack)).consumer_tag
 
     @property
     def alive(self) -> bool:
@@ -63,10 +78,10 @@ class Session:
 
     async def cancel(self) -> None:
         """Take no further message."""
-        if self.queue is not None and self.alive:
+        if self._tag is not None and self.alive:
             with contextlib.suppress(BrokerUnavailable):  # then the connection brings no further message either
                 async with within_deadline("stopping to consume"):
-                    await self.queue.cancel(self.tag)
+                    await self.lower.basic_cancel(self._tag)
 
 
 class Consumption(ABC):
@@ -179,16 +194,15 @@ class Work(Consumption):
 
     async def _consume(self, session: Session, layout: Layout) -> None:
         await session.channel.set_qos(prefetch_count=self._prefetch)
-        session.queue = await session.channel.get_queue(layout.name(self._channel), ensure=False)
 
-        async def on_message(message: AbstractIncomingMessage) -> None:
+        async def on_message(message: DeliveredMessage) -> None:
             delivery = WorkDelivery(self._host, self._channel, session, message)
             if self._stopped:
                 await delivery.release()
             elif session.alive:
                 self._found_one(delivery)
 
-        session.tag = await session.queue.consume(on_message)
+        await session.consume(layout.name(self._channel), on_message)
 
 
 class Copies(Consumption):
@@ -199,63 +213,66 @@ class Copies(Consumption):
 
     async def _consume(self, session: Session, layout: Layout) -> None:
         name = layout.name(self._channel)
-        if self._channel.kind is ChannelKind.DOORBELL:
-            session.queue = await session.channel.get_queue(name, ensure=False)
-        else:
-            session.queue = await session.channel.declare_queue(
+        if self._channel.kind is not ChannelKind.DOORBELL:
+            queue = await session.channel.declare_queue(
                 exclusive=True, auto_delete=True, arguments=dict(COPIES_ARGUMENTS)
             )
-            await session.queue.bind(name)
+            await queue.bind(name)
+            name = queue.name
 
-        async def on_message(message: AbstractIncomingMessage) -> None:
+        async def on_message(message: DeliveredMessage) -> None:
             if not self._stopped:
-                self._found_one(Copy(message.body, _texts(message.headers)))
+                self._found_one(Copy(message.body, _texts(message.header.properties.headers)))
 
-        session.tag = await session.queue.consume(on_message, no_ack=True)
+        await session.consume(name, on_message, no_ack=True)
 
 
 class WorkDelivery:
     """A message of a WORK channel in hand; see `buildyard.ports.Delivery`."""
 
-    def __init__(self, host: Host, channel: Channel, session: Session, message: AbstractIncomingMessage) -> None:
+    def __init__(self, host: Host, channel: Channel, session: Session, message: DeliveredMessage) -> None:
         self.body = message.body
-        self.headers: Mapping[str, str] = _texts(message.headers)
+        self.headers: Mapping[str, str] = _texts(message.header.properties.headers)
         self.redelivered = bool(message.redelivered)
         self._host = host
         self._channel = channel
         self._session = session
-        self._message = message
+        self._tag = message.delivery_tag or 0
         self._ended = False
         self._settling: asyncio.Future[None] | None = None
 
     async def ack(self) -> None:
         """Done with it. Raises BrokerUnavailable when its connection or consumer is gone: it goes to another."""
-        await self._settle(self._message.ack)
+        await self._settle(self._session.lower.basic_ack)
 
     async def release(self) -> None:
         """Give it back; when its connection is gone, it went back by that."""
         with contextlib.suppress(BrokerUnavailable):
-            await self._settle(self._message.nack)
+            await self._settle(self._session.lower.basic_nack)
 
     async def reject(self, reason: str) -> None:
         """Move it to DEAD with its reason."""
         if not self._ended:
             self._check_ours()
             await self._host.bury(self.body, {**self.headers, "reason": reason, "channel": self._channel.name})
-            await self._settle(self._message.ack)
+            await self._settle(self._session.lower.basic_ack)
 
-    async def _settle(self, how: Callable[[], Awaitable[None]]) -> None:
+    async def _settle(self, how: Callable[[int], Awaitable[None]]) -> None:
         """Settle once. It goes on even if the one who waits is cancelled: half a settlement would block the queue."""
-        if not self._ended:
-            self._check_ours()
-            self._ended = True
+        if self._ended:
+            return
+        self._check_ours()
+        self._ended = True
+        if self._session.lower.connection.write_queue.full():
             self._settling = asyncio.ensure_future(self._settle_in_time(how))
             await asyncio.shield(self._settling)
+        else:  # it is on its way before anything is waited for: a task of its own would only cost time
+            await self._settle_in_time(how)
 
-    async def _settle_in_time(self, how: Callable[[], Awaitable[None]]) -> None:
+    async def _settle_in_time(self, how: Callable[[int], Awaitable[None]]) -> None:
         try:
             async with within_deadline(f"settling a message of {self._channel.name}"):
-                await how()
+                await how(self._tag)
         except BrokerUnavailable:
             self._ended = False
             self._session.lost.set()
@@ -264,11 +281,13 @@ class WorkDelivery:
 
     def _check_ours(self) -> None:
         if not self._session.alive:
-            raise BrokerUnavailable(
+            raise DeliveryLost(
                 f"The connection that brought a message of {self._channel.name} is gone: it goes to another consumer."
             )
 
 
-def _texts(headers: HeadersType) -> dict[str, str]:
+def _texts(headers: HeadersType | None) -> dict[str, str]:
     """Our own headers: the server adds others (`x-delivery-count`), which are no text."""
+    if not headers:
+        return {}
     return {name: value for name, value in headers.items() if isinstance(value, str)}

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from buildyard.broker import sqlite_statements as statements
 from buildyard.broker.copies import Copy
 from buildyard.broker.sqlite_file import Connections
-from buildyard.errors import BrokerUnavailable
+from buildyard.errors import BrokerUnavailable, DeliveryLost
 from buildyard.ports import Channel, Delivery
 from buildyard.telemetry import logger
 
@@ -226,7 +226,7 @@ class WorkDelivery:
 
     def _raise_if_lost(self) -> None:
         if self._lost:
-            raise BrokerUnavailable("The message went back to its channel before it was settled.")
+            raise DeliveryLost("The message went back to its channel before it was settled.")
 
 
 class Rings(Consumption):

@@ -37,7 +37,9 @@ _PORT_TAKEN = "cannot listen"
 """What both parts say of a port that somebody else has."""
 _PORT_TRIES = 50
 _OWN_PORTS = range(20_000, 32_000)
-"""Below those that systems give to outgoing connections: one of these is not taken between the look and the use."""
+"""Below those that systems give to outgoing connections; two farms may still pick the same, see `held_port`."""
+_MAY_HOLD = sys.platform == "linux"
+"""Whether a server may bind a port that somebody else has bound too, as long as only one of them listens."""
 _ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 
@@ -202,6 +204,7 @@ class Farm:
         self._lock = FarmLock(self.data_dir)
         self._farm_id = secrets.token_hex(16)
         self._parts: list[Part] = []
+        self._held: list[socket.socket] = []
         self.api_url = ""
         self.scaler_url = ""
 
@@ -256,7 +259,7 @@ class Farm:
 
     def _prepare(self) -> None:
         self.logs.mkdir(parents=True, exist_ok=True)
-        ports = [free_port(self._host, port) for port in self._ports]
+        ports = self._pick_ports()
         self.api_url, self.scaler_url = (_address(self._host, port) for port in ports)
         self._lock.write(FarmRecord(self._farm_id, os.getpid(), self.api_url, self.scaler_url))
         env = {
@@ -276,6 +279,21 @@ class Farm:
             Part("scaler", ("scaler", "--stop-workers"), log / "scaler.log", env, ScalerUnavailable, self._say),
         ]
 
+    def _pick_ports(self) -> list[int]:
+        """The ports that were asked for, if they are free, and picked ones, which are held until the farm stops."""
+        self._let_go()
+        ports = []
+        for wanted in self._ports:
+            port, holder = (_probed(self._host, wanted), None) if wanted else held_port(self._host)
+            ports.append(port)
+            self._held += [holder] if holder else []
+        return ports
+
+    def _let_go(self) -> None:
+        for holder in self._held:
+            holder.close()
+        self._held.clear()
+
     async def stop(self) -> None:
         """Stop scaler and workers, then the producer; nothing of the farm runs afterwards."""
         try:
@@ -284,6 +302,7 @@ class Farm:
                 await part.stop(self._grace + _BEYOND_GRACE_SECONDS)
             await end_leftovers(self._farm_id)
         finally:
+            self._let_go()
             self._lock.release()
 
     def kill(self) -> None:
@@ -292,18 +311,35 @@ class Farm:
             part.kill()
 
 
-def free_port(host: str, port: int) -> int:
-    """The port itself when nobody listens there, or some free one for 0.
+def held_port(host: str) -> tuple[int, socket.socket | None]:
+    """A free port, and the socket that keeps it for us until it is closed; None where the system does not allow that.
+
+    A part listens seconds after its port was picked, and again after each restart. In between nobody listens there,
+    so another farm would find the same port free. The holder is bound and never listens: whoever picks a port meets
+    it, while a server that asks for SO_REUSEADDR may bind beside it.
 
     Raises:
-        Conflict: it is in use, or the address is not this machine's.
+        Conflict: the address is not this machine's, or no port is free.
     """
-    if port:
-        return _probed(host, port)
-    for _ in range(_PORT_TRIES):
-        with suppress(Conflict):
-            return _probed(host, secrets.choice(_OWN_PORTS))
-    return _probed(host, 0)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family)
+    try:
+        for _ in range(_PORT_TRIES):
+            with suppress(OSError):
+                holder.bind((host, secrets.choice(_OWN_PORTS)))
+                break
+        else:
+            holder.bind((host, 0))
+    except OSError as error:
+        holder.close()
+        raise _in_use(host, 0, error) from error
+    number: int = holder.getsockname()[1]
+    if not _MAY_HOLD:
+        holder.close()
+        return number, None
+    # Only now: its own bind had to fail beside every other socket, also one that only holds.
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return number, holder
 
 
 def _probed(host: str, port: int) -> int:
@@ -315,13 +351,16 @@ def _probed(host: str, port: int) -> int:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Conflict(
-                f"Port {port} of {host} cannot be listened on: {error.strerror or error}.",
-                remedy="Stop what uses it, choose another with BUILDYARD_PORT and BUILDYARD_SCALER_PORT, "
-                "or let free ones be picked with --open-port.",
-            ) from error
-        number: int = probe.getsockname()[1]
-        return number
+            raise _in_use(host, port, error) from error
+    return port
+
+
+def _in_use(host: str, port: int, error: OSError) -> Conflict:
+    return Conflict(
+        f"Port {port} of {host} cannot be listened on: {error.strerror or error}.",
+        remedy="Stop what uses it, choose another with BUILDYARD_PORT and BUILDYARD_SCALER_PORT, "
+        "or let free ones be picked with --open-port.",
+    )
 
 
 def _address(host: str, port: int) -> str:

@@ -59,6 +59,10 @@ async def queues(session: Session, *, as_json: bool) -> int:
     rows = [_pool_row(pool, readings.get(pool.name, {})) for pool in pools.pools]
     headings = ("POOL", "READY#", "WAITING#", "RUNNING#", "OLDEST#", *_OF_BROKER.values(), "AGENTS")
     session.output.table(headings, rows, spare=("OLDEST#", *_OF_BROKER.values()))
+    for pool in pools.pools:
+        if pool.intake.paused:
+            why = f": {pool.intake.reason}" if pool.intake.reason else "."
+            session.output.remark(f"The pool {pool.name} is paused by {pool.intake.by}{why}")
     for doubt in _doubts(readings):
         session.output.remark(doubt)
     if cause:

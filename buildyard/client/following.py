@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from typing import NamedTuple
 
 from buildyard.client.sse import events_of
 from buildyard.client.transport import QUIET_STREAM_SECONDS, Transport
@@ -16,6 +17,34 @@ PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.5
 
 HasEnded = Callable[[], Awaitable[bool]]
+
+
+class LogEntry(NamedTuple):
+    """A line of a build's log with all that is known of it; `n` counts from 1 over the whole build."""
+
+    n: int
+    at: str
+    """RFC 3339; "" where it is not known."""
+    stage: str
+    text: str
+    job: str
+    attempt: int
+
+
+async def log_entries(http: Transport, path: str, params: Mapping[str, object]) -> AsyncGenerator[tuple[LogEntry, ...]]:
+    """The lines of a followed log over one connection, as they arrive; the caller takes it up again after `n`."""
+    asked = {**params, "follow": True, "format": "jsonl"}
+    async with http.open("GET", path, params=asked, quiet_seconds=None) as answer:
+        async for lines in answer.batches():
+            yield tuple(_entry(line) for line in lines)
+
+
+def _entry(line: str) -> LogEntry:
+    try:
+        f = json.loads(line)
+        return LogEntry(int(f["n"]), str(f["at"]), str(f["stage"]), str(f["text"]), str(f["job"]), int(f["attempt"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProducerUnavailable("The producer sent a line of a log that cannot be read.") from error
 
 
 class Patience:

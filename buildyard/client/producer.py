@@ -8,12 +8,12 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
-from urllib.parse import quote
 
 from pydantic import BaseModel
 
+from buildyard.client.changing import Changing, once, part_of_path
 from buildyard.client.download import download
-from buildyard.client.following import followed_events, followed_log
+from buildyard.client.following import LogEntry, followed_events, followed_log, log_entries
 from buildyard.client.multipart import Multipart, Progress
 from buildyard.client.transport import QUIET_STREAM_SECONDS, Transport
 from buildyard.contracts.agents import (
@@ -50,7 +50,7 @@ _UPLOAD_QUIET_SECONDS = 300.0
 """After its last byte an upload may still be moved between places of an object store."""
 
 
-class ProducerClient:
+class ProducerClient(Changing):
     """Calls to one producer; every method raises `ProducerUnavailable` when it cannot be reached.
 
     Use it as an async context manager, or call `aclose` at the end.
@@ -88,15 +88,19 @@ class ProducerClient:
         on_progress: Progress | None = None,
         *,
         filename: str = "",
+        key: str = "",
     ) -> BuildAccepted:
         """Upload a file and build it; `fields` are form fields such as projectName or targetPool.
+
+        With a `key` of 1 to 255 characters, here and below, the same request may be sent again: it is done once.
 
         Raises:
             InvalidUpload: the file cannot be read, or is none that can be built.
             TooLarge: it is over the farm's limit.
             InvalidRequest: a field is wrong.
         """
-        return await self._send("/upload", BuildAccepted, Multipart(source, fields or {}, filename, on_progress))
+        form = Multipart(source, fields or {}, filename, on_progress)
+        return await self._send("/upload", BuildAccepted, form, key)
 
     async def store_upload(
         self, source: Path | AsyncIterable[bytes], on_progress: Progress | None = None, *, filename: str = ""
@@ -104,28 +108,30 @@ class ProducerClient:
         """Upload a file without building it; raises as `upload` does."""
         return await self._send("/api/v1/jobs", UploadStored, Multipart(source, {}, filename, on_progress))
 
-    async def _send(self, path: str, shape: type[_Shape], form: Multipart) -> _Shape:
+    async def _send(self, path: str, shape: type[_Shape], form: Multipart, key: str = "") -> _Shape:
+        headers = {**form.headers, **once(key)}
         async with self._http.open(
-            "POST", path, body=form.chunks(), headers=form.headers, quiet_seconds=_UPLOAD_QUIET_SECONDS
+            "POST", path, body=form.chunks(), headers=headers, quiet_seconds=_UPLOAD_QUIET_SECONDS
         ) as answer:
             return await self._http.read(answer, shape)
 
-    async def start(self, job_id: str, request: BuildRequest) -> BuildAccepted:
+    async def start(self, job_id: str, request: BuildRequest, *, key: str = "") -> BuildAccepted:
         """Build a stored upload.
 
         Raises:
             NotFound: there is no such upload, or it expired.
             Conflict: it is being built already.
         """
-        return await self._http.value("POST", f"/api/v1/jobs/{_part(job_id)}/build", BuildAccepted, body=request)
+        path = f"/api/v1/jobs/{part_of_path(job_id)}/build"
+        return await self._http.value("POST", path, BuildAccepted, body=request, headers=once(key))
 
-    async def submit(self, request: BuildRequest) -> BuildAccepted:
+    async def submit(self, request: BuildRequest, *, key: str = "") -> BuildAccepted:
         """Build a repository.
 
         Raises:
             InvalidRequest: a field is wrong, or the repository's host is not allowed.
         """
-        return await self._http.value("POST", "/api/v1/builds", BuildAccepted, body=request)
+        return await self._http.value("POST", "/api/v1/builds", BuildAccepted, body=request, headers=once(key))
 
     # ---------------------------------------------------------------- looking at builds
 
@@ -144,7 +150,7 @@ class ProducerClient:
 
     async def build(self, build_id: str) -> BuildStatus:
         """One build. Raises NotFound."""
-        return await self._http.value("GET", f"/api/v1/builds/{_part(build_id)}", BuildStatus)
+        return await self._http.value("GET", f"/api/v1/builds/{part_of_path(build_id)}", BuildStatus)
 
     async def logs(
         self,
@@ -162,7 +168,7 @@ class ProducerClient:
         as the producer comes back within 30 s.
         """
         params: dict[str, object] = {"from": from_, "to": to, "tail": tail, "stage": stage}
-        path = f"/api/v1/builds/{_part(build_id)}/logs"
+        path = f"/api/v1/builds/{part_of_path(build_id)}/logs"
         if not follow:
             async with self._http.open("GET", path, params=params, quiet_seconds=QUIET_STREAM_SECONDS) as answer:
                 async for line in answer.lines():
@@ -172,6 +178,20 @@ class ProducerClient:
             async for line in lines:
                 yield line
 
+    async def log_entries(
+        self, build_id: str, *, from_: int | None = None, tail: int | None = None
+    ) -> AsyncGenerator[tuple[LogEntry, ...]]:
+        """Follow a log over one connection, in batches as they arrive; nothing is taken up again here.
+
+        Raises:
+            NotFound: there is no such build.
+            ProducerUnavailable: the connection broke; `from_` one more than the last number goes on.
+        """
+        path = f"/api/v1/builds/{part_of_path(build_id)}/logs"
+        async with aclosing(log_entries(self._http, path, {"from": from_, "tail": tail})) as batches:
+            async for batch in batches:
+                yield batch
+
     async def events(self, build_id: str, after: int = 0) -> AsyncGenerator[BuildEvent]:
         """Events after number `after`, without gap or repetition, until the build has ended.
 
@@ -180,7 +200,7 @@ class ProducerClient:
         Raises:
             NotFound: there is no such build.
         """
-        path = f"/api/v1/builds/{_part(build_id)}/events"
+        path = f"/api/v1/builds/{part_of_path(build_id)}/events"
         async with aclosing(followed_events(self._http, path, after, partial(self._has_ended, build_id))) as events:
             async for event in events:
                 yield event
@@ -195,16 +215,17 @@ class ProducerClient:
             NotFound: there is no such build.
             Conflict: it ended otherwise.
         """
-        return await self._http.value("POST", f"/api/v1/builds/{_part(build_id)}/cancel", CancelAccepted)
+        return await self._http.value("POST", f"/api/v1/builds/{part_of_path(build_id)}/cancel", CancelAccepted)
 
-    async def retry(self, build_id: str) -> BuildAccepted:
+    async def retry(self, build_id: str, *, key: str = "") -> BuildAccepted:
         """Build an ended build again, as a new build.
 
         Raises:
             NotFound: there is no such build.
             Conflict: it has not ended.
         """
-        return await self._http.value("POST", f"/api/v1/builds/{_part(build_id)}/retry", BuildAccepted)
+        path = f"/api/v1/builds/{part_of_path(build_id)}/retry"
+        return await self._http.value("POST", path, BuildAccepted, headers=once(key))
 
     # ---------------------------------------------------------------- dead letters
 
@@ -233,16 +254,17 @@ class ProducerClient:
 
     async def dead_letter(self, build_id: str) -> DeadLetterDetail:
         """One dead letter with its attempts, events and last log lines. Raises NotFound."""
-        return await self._http.value("GET", f"/api/v1/dead/{_part(build_id)}", DeadLetterDetail)
+        return await self._http.value("GET", f"/api/v1/dead/{part_of_path(build_id)}", DeadLetterDetail)
 
-    async def requeue(self, build_id: str) -> BuildAccepted:
+    async def requeue(self, build_id: str, *, key: str = "") -> BuildAccepted:
         """Build a dead letter again, as a new build.
 
         Raises:
             NotFound: there is no such build.
             Conflict: it is no dead letter, or settled.
         """
-        return await self._http.value("POST", f"/api/v1/dead/{_part(build_id)}/requeue", BuildAccepted)
+        path = f"/api/v1/dead/{part_of_path(build_id)}/requeue"
+        return await self._http.value("POST", path, BuildAccepted, headers=once(key))
 
     async def requeue_matching(self, request: RequeueRequest) -> RequeuedList:
         """Build those dead letters again that match, a page at a time."""
@@ -250,14 +272,14 @@ class ProducerClient:
 
     async def drop(self, build_id: str, reason: str) -> DeadLetterDetail:
         """Give a dead letter up; raises as `requeue` does."""
-        path = f"/api/v1/dead/{_part(build_id)}/drop"
+        path = f"/api/v1/dead/{part_of_path(build_id)}/drop"
         return await self._http.value("POST", path, DeadLetterDetail, body=DropRequest(reason=reason))
 
     # ---------------------------------------------------------------- what builds hand back
 
     async def artifacts(self, build_id: str) -> ArtifactList:
         """All artifacts of a build. Raises NotFound."""
-        return await self._http.value("GET", f"/api/v1/builds/{_part(build_id)}/artifacts", ArtifactList)
+        return await self._http.value("GET", f"/api/v1/builds/{part_of_path(build_id)}/artifacts", ArtifactList)
 
     async def download(self, artifact: ArtifactView, target: Path, on_progress: Progress | None = None) -> None:
         """Bring an artifact to the file `target`, verified; a download that broke off goes on where it stopped.
@@ -270,12 +292,12 @@ class ProducerClient:
 
     async def rows(self, build_id: str, *, after: int = 0, limit: int | None = None) -> RowList:
         """A page of row results after row number `after`, in order. Raises NotFound."""
-        path = f"/api/v1/builds/{_part(build_id)}/rows"
+        path = f"/api/v1/builds/{part_of_path(build_id)}/rows"
         return await self._http.value("GET", path, RowList, params={"after": after, "limit": limit})
 
     async def rows_jsonl(self, build_id: str) -> AsyncGenerator[bytes]:
         """All row results as JSON lines, in order of rows, in pieces of any length. Raises NotFound."""
-        path = f"/api/v1/builds/{_part(build_id)}/rows"
+        path = f"/api/v1/builds/{part_of_path(build_id)}/rows"
         async with self._http.open("GET", path, params={"format": "jsonl"}, quiet_seconds=120) as answer:
             async for chunk in answer.chunks():
                 yield chunk
@@ -292,15 +314,15 @@ class ProducerClient:
 
     async def agent(self, name: str) -> AgentView:
         """One agent. Raises NotFound."""
-        return await self._http.value("GET", f"/api/v1/agents/{_part(name)}", AgentView)
+        return await self._http.value("GET", f"/api/v1/agents/{part_of_path(name)}", AgentView)
 
     async def agent_health(self, name: str) -> AgentHealthAnswer:
         """How one agent is. Raises NotFound."""
-        return await self._http.value("GET", f"/api/v1/agents/{_part(name)}/health", AgentHealthAnswer)
+        return await self._http.value("GET", f"/api/v1/agents/{part_of_path(name)}/health", AgentHealthAnswer)
 
     async def drain_agent(self, name: str, reason: str) -> AgentView:
         """Ask an agent to finish what it has in hand and leave. Raises NotFound."""
-        path = f"/api/v1/agents/{_part(name)}/drain"
+        path = f"/api/v1/agents/{part_of_path(name)}/drain"
         return await self._http.value("POST", path, AgentView, body=DrainRequest(reason=reason))
 
     async def register(self, registration: AgentRegistration) -> AgentJoined:
@@ -314,9 +336,4 @@ class ProducerClient:
 
     async def claim(self, agent: str, request: ClaimRequest) -> ClaimAnswer:
         """Ask for a job. Raises NotFound when the producer does not know the agent: it registers again."""
-        return await self._http.value("POST", f"/api/v1/agents/{_part(agent)}/claim", ClaimAnswer, body=request)
-
-
-def _part(text: str) -> str:
-    """Text as one part of a path, whatever it holds; `.` and `..` too, which clients else would resolve."""
-    return quote(text, safe="").replace(".", "%2E")
+        return await self._http.value("POST", f"/api/v1/agents/{part_of_path(agent)}/claim", ClaimAnswer, body=request)

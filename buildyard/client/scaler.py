@@ -33,9 +33,14 @@ class ScalerClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def decisions(self, limit: int = 50, pool: str | None = None, *, changes: bool = False) -> DecisionList:
-        """The newest decisions, newest first; `changes` leaves out those that only repeat the one before."""
-        params = {"limit": limit, "pool": pool, "changes": changes or None}
+    async def decisions(
+        self, limit: int = 50, pool: str | None = None, *, changes: bool = False, since: int | None = None
+    ) -> DecisionList:
+        """The newest decisions, newest first, after number `since`.
+
+        `changes` leaves out those that only repeat the one before.
+        """
+        params = {"limit": limit, "pool": pool, "changes": changes or None, "since": since}
         return await self._http.value("GET", "/decisions", DecisionList, params=params)
 
     async def workers(self) -> WorkerList:
@@ -51,6 +56,13 @@ class ScalerClient:
         ) as answer:
             async for line in answer.lines():
                 yield line
+
+    async def worker_log_batches(self, name: str, *, tail: int) -> AsyncGenerator[tuple[str, ...]]:
+        """Follow the log of one worker process from its last `tail` lines on, in batches as they arrive."""
+        path = f"/agents/{quote(name, safe='')}/logs"
+        async with self._http.open("GET", path, params={"follow": True, "tail": tail}, quiet_seconds=None) as answer:
+            async for batch in answer.batches():
+                yield batch
 
     async def health(self) -> HealthAnswer:
         """How the scaler is; also when it is not well."""

@@ -40,6 +40,10 @@ class Answer:
         r"""The body's lines as they arrive, without `\n`; other line breaks stay inside the line."""
         return _lines(self._response.aiter_bytes())
 
+    def batches(self) -> AsyncIterator[tuple[str, ...]]:
+        r"""The whole lines of each piece as it arrives; what the body's end leaves without `\n` is left out."""
+        return _batches(self._response.aiter_bytes())
+
 
 class Transport:
     """HTTP to one address; `part` names who answers there, `unreachable` is the error when nobody does."""
@@ -77,11 +81,12 @@ class Transport:
         body: BaseModel | None = None,
         params: Mapping[str, object] | None = None,
         also: tuple[int, ...] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> _Shape:
         """Send a request and read its JSON answer as `shape`; `also` are error statuses that carry one too."""
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        sent = {**(headers or {}), **({"Content-Type": "application/json"} if body is not None else {})}
         content = body.model_dump_json(by_alias=True, exclude_none=True).encode() if body is not None else None
-        async with self.open(method, path, body=content, headers=headers, params=params, also=also) as answer:
+        async with self.open(method, path, body=content, headers=sent, params=params, also=also) as answer:
             return await self.read(answer, shape)
 
     async def read(self, answer: Answer, shape: type[_Shape]) -> _Shape:
@@ -150,6 +155,18 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
             rest = [other]
     if last := "".join(rest):
         yield last
+
+
+async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, ...]]:
+    rest: list[bytes] = []
+    async for chunk in chunks:
+        end = chunk.rfind(b"\n")
+        if end < 0:
+            rest.append(chunk)
+            continue
+        whole = b"".join((*rest, chunk[:end]))
+        rest = [chunk[end + 1 :]]
+        yield tuple(whole.decode("utf-8", "replace").split("\n"))
 
 
 # A plain http address needs no certificates; loading them costs every worker megabytes.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from datetime import timedelta
@@ -17,6 +16,8 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 from obstore.store import ObjectStore as Backend
 
 from buildyard.errors import InvalidRequest, NotFound, ObjectsUnavailable
+from buildyard.grouping import Grouped
+from buildyard.objects.files import deepest_first, new_folders, sync, unlink_torn, write_files
 from buildyard.ports import ObjectInfo
 
 if TYPE_CHECKING:  # exists for type checkers only
@@ -29,6 +30,8 @@ _CLEANING_SECONDS = 10.0
 _LONGEST_KEY_BYTES = 900
 _LONGEST_PART_BYTES = 240
 _LARGEST_S3_COPY_BYTES = 5 * 10**9
+_FILES_AT_ONCE = 64
+_FILES_WAITING = 2000
 _Result = TypeVar("_Result")
 
 
@@ -87,6 +90,11 @@ class Objects(ABC):
         for place in [self._place(key) for key in keys]:
             with contextlib.suppress(NotFound):
                 await self._asked(obstore.delete_async(self._backend, place), place)
+
+    async def drop_torn(self, prefix: str, age_seconds: float) -> int:
+        """Nothing: a bucket drops parts of broken uploads by a lifecycle rule of its own."""
+        del prefix, age_seconds
+        return 0
 
     # ---------------------------------------------------------------- what stores do differently
     def _place(self, key: str) -> str:
@@ -162,8 +170,15 @@ class FolderObjects(Objects):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._writing = Grouped(self._write, most=_FILES_AT_ONCE, waiting_most=_FILES_WAITING)
         with _told(str(folder)):
             super().__init__(LocalStore(folder, mkdir=True, automatic_cleanup=True))
+
+    async def drop_torn(self, prefix: str, age_seconds: float) -> int:
+        """Remove the backend's files of unfinished puts (`NAME#NUMBER`) that nobody wrote to for so long."""
+        folder = self._folder / self._place(prefix.rstrip("/"))
+        with _told(prefix):
+            return await asyncio.to_thread(unlink_torn, folder, age_seconds)
 
     def _place(self, key: str) -> str:
         """The backend keeps names ending in `#` and digits for itself; we keep `#` and `%` out of file names."""
@@ -176,10 +191,22 @@ class FolderObjects(Objects):
     async def _durable(self, places: Sequence[str]) -> AsyncIterator[None]:
         """Sync the first file, and the folders of all as far up as they are new: obstore itself never syncs."""
         paths = [self._folder / place for place in places]
-        folders = {folder for path in paths for folder in _new_folders(path, self._folder)}
+        folders = {folder for path in paths for folder in new_folders(path, self._folder)}
         yield
         with _told(places[0]):
-            await asyncio.to_thread(_sync, paths[0], sorted(folders, key=lambda folder: -len(folder.parts)))
+            await asyncio.to_thread(sync, [paths[0], *deepest_first(folders)])
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes] | bytes) -> ObjectInfo:
+        """Store as `Objects.put` does; small objects that come at the same time are written and synced together."""
+        if not isinstance(chunks, bytes):
+            return await super().put(key, chunks)
+        await self._writing.do((self._folder / self._place(key), chunks))
+        return ObjectInfo(key, len(chunks))
+
+    async def _write(self, files: Sequence[tuple[Path, bytes]]) -> Sequence[None]:
+        with _told(files[0][0].name):
+            await asyncio.to_thread(write_files, files, self._folder)
+        return [None] * len(files)
 
     async def _rename(self, here: str, there: str) -> None:
         await self._asked(obstore.rename_async(self._backend, here, there), here)
@@ -312,20 +339,3 @@ def _told(key: str) -> Iterator[None]:
 async def _nothing() -> AsyncIterator[bytes]:
     for chunk in tuple[bytes, ...]():
         yield chunk
-
-
-def _new_folders(path: Path, root: Path) -> Iterator[Path]:
-    """The folders whose entries a write of `path` changes: its own, and above it all that do not exist yet."""
-    for folder in path.parents:
-        yield folder
-        if folder == root or folder.exists():
-            return
-
-
-def _sync(file: Path, folders: Sequence[Path]) -> None:
-    for path in (file, *(folder for folder in folders if folder.exists())):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

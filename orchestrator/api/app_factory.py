@@ -9,12 +9,36 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from buildyard import __version__
 from buildyard.errors import TemporaryError
 from buildyard.guard import Guard, GuardRules
-from orchestrator.api import agents, artifacts, builds, dead, documented, events, health, logs, problems, rows, uploads
+from orchestrator.api import (
+    agents,
+    artifacts,
+    builds,
+    bundles,
+    changes,
+    dead,
+    documented,
+    events,
+    health,
+    logs,
+    problems,
+    rows,
+    uploads,
+)
+from orchestrator.api.connections import BodyPace
 from orchestrator.api.metrics import RequestTimer
 from orchestrator.api.parts import ApiParts
 
-_ROUTERS = (uploads.router, builds.router, logs.router, events.router, rows.router, artifacts.router, dead.router)
-_ROUTERS_OF_THE_FARM = (agents.router, health.router)
+_ROUTERS = (
+    uploads.router,
+    builds.router,
+    logs.router,
+    events.router,
+    rows.router,
+    artifacts.router,
+    bundles.router,
+    dead.router,
+)
+_ROUTERS_OF_THE_FARM = (agents.router, changes.router, health.router)
 _OPEN_WITHOUT_TOKEN = ("/api/v1/health/live", "/api/v1/live")
 """What a probe may ask: whether the process lives, and nothing more."""
 _OPEN_WHILE_STARTING = ("/api/v1/health", "/api/v1/live", "/api/v1/ready", "/metrics", "/openapi.json")
@@ -35,6 +59,7 @@ def create_app(parts: ApiParts) -> FastAPI:
             Middleware(Guard, rules=rules),
             Middleware(problems.ErrorBarrier, clock=parts.clock),
             Middleware(_Opening, parts=parts),
+            Middleware(BodyPace, clock=parts.clock),
         ],
     )
     app.state.parts = parts

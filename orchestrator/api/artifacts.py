@@ -14,12 +14,13 @@ from buildyard.errors import InvalidRequest
 from buildyard.ports import ObjectStore
 from orchestrator.api import examples
 from orchestrator.api.documented import answers
+from orchestrator.api.json_body import JsonRoute
 from orchestrator.api.parts import ArtifactId, BuildId, Parts
 from orchestrator.api.problems import response_of
 from orchestrator.api.ranges import Part, disposition, names_tag, part_of, plain_type
 from orchestrator.api.streams import Primed, Streamed
 
-router = APIRouter(prefix="/api/v1", tags=["artifacts"])
+router = APIRouter(prefix="/api/v1", tags=["artifacts"], route_class=JsonRoute)
 _DOWNLOAD = "/artifacts/{artifact_id}/download"
 
 

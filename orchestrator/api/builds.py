@@ -13,6 +13,7 @@ from orchestrator.api import examples
 from orchestrator.api.admitted import ADMITTED
 from orchestrator.api.documented import BUILD_BODY, answers
 from orchestrator.api.json_body import JsonRoute
+from orchestrator.api.once import NewBuildId
 from orchestrator.api.parts import BuildId, Parts
 
 router = APIRouter(prefix="/api/v1/builds", tags=["builds"], route_class=JsonRoute)
@@ -44,7 +45,7 @@ async def _status(
     responses=answers(202, examples.accepted, 400, 403, 413, 415, 422, 429, 503),
     openapi_extra=BUILD_BODY,
 )
-async def submit_build(request: BuildRequest, response: Response, parts: Parts) -> BuildAccepted:
+async def submit_build(request: BuildRequest, response: Response, parts: Parts, new_id: NewBuildId) -> BuildAccepted:
     """Build a git repository on an allowed host. Two shapes of the body are read, the full and the short one."""
     if request.job.repository_url is None:
         raise InvalidRequest(
@@ -52,7 +53,7 @@ async def submit_build(request: BuildRequest, response: Response, parts: Parts) 
             remedy="Add repositoryUrl, or upload the sources with POST /upload.",
             field="job.repositoryUrl",
         )
-    accepted = await parts.service.submit_git(request, requester=parts.requester)
+    accepted = await parts.service.submit_git(request, requester=parts.requester, build_id=new_id)
     response.headers["Location"] = accepted.links.self_
     return accepted
 
@@ -111,12 +112,12 @@ async def get_trace(build_id: BuildId, parts: Parts) -> Trace:
     response_description="A new build, whose `retryOf` names the old one, is durable from here on.",
     responses=answers(202, examples.accepted, 403, 404, 409, 422, 429, 503),
 )
-async def retry_build(build_id: BuildId, response: Response, parts: Parts) -> BuildAccepted:
+async def retry_build(build_id: BuildId, response: Response, parts: Parts, new_id: NewBuildId) -> BuildAccepted:
     """The same sources and request as a new build; of a batch that did not succeed, only rows without a good result.
 
     A dead letter is settled by it. 409 tells that the build has not ended.
     """
-    accepted = await parts.service.retry(build_id, requester=parts.requester)
+    accepted = await parts.service.retry(build_id, requester=parts.requester, new_id=new_id)
     response.headers["Location"] = accepted.links.self_
     return accepted
 

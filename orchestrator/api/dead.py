@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
 
 from buildyard.contracts.api import BuildAccepted
 from buildyard.contracts.builds import ReasonCode
@@ -16,12 +15,14 @@ from buildyard.contracts.dead import (
     RequeuedList,
     RequeueRequest,
 )
+from buildyard.contracts.wire import AskedMoment
 from orchestrator.api import examples
 from orchestrator.api.admitted import ADMITTED
 from orchestrator.api.documented import DROP_BODY, REQUEUE_BODY, answers
 from orchestrator.api.json_body import JsonRoute
 from orchestrator.api.log_lines import Wanted, as_text
 from orchestrator.api.log_streams import Question, stored_log
+from orchestrator.api.once import NewBuildId
 from orchestrator.api.parts import ApiParts, BuildId, Parts
 from orchestrator.store.queries import DeadFilter
 
@@ -48,7 +49,7 @@ async def list_dead_letters(
     reason_code: Annotated[
         ReasonCode | None, Query(alias="reasonCode", description="Only builds that ended for this reason.")
     ] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only those that died at or after this time.")] = None,
+    since: Annotated[AskedMoment | None, Query(description="Only those that died at or after this time.")] = None,
     settled: Annotated[bool, Query(description="Also those that were requeued or dropped.")] = False,  # noqa: FBT002 - a query parameter
     limit: Annotated[int, Query(ge=1, le=200, description="Dead letters a page.")] = 50,
     cursor: Annotated[
@@ -82,7 +83,7 @@ async def requeue_dead_letters(request: RequeueRequest, parts: Parts) -> Requeue
 
 
 @router.get(
-    "/{build_id}",
+    "/{build_id:id}",
     operation_id="get_dead_letter",
     summary="Look at a dead letter",
     responses=answers(200, examples.dead_letter_detail, 404, 503),
@@ -94,7 +95,7 @@ async def get_dead_letter(build_id: BuildId, parts: Parts) -> DeadLetterDetail:
 
 
 @router.post(
-    "/{build_id}/requeue",
+    "/{build_id:id}/requeue",
     operation_id="requeue_dead_letter",
     dependencies=ADMITTED,
     summary="Requeue a dead letter",
@@ -102,15 +103,15 @@ async def get_dead_letter(build_id: BuildId, parts: Parts) -> DeadLetterDetail:
     response_description="A new build, whose `retryOf` names the dead one, is durable from here on.",
     responses=answers(202, examples.accepted, 403, 404, 409, 422, 429, 503),
 )
-async def requeue_dead_letter(build_id: BuildId, response: Response, parts: Parts) -> BuildAccepted:
+async def requeue_dead_letter(build_id: BuildId, response: Response, parts: Parts, new_id: NewBuildId) -> BuildAccepted:
     """The same sources and request as a new build; of a batch, only the rows without a good result are run."""
-    accepted = await parts.service.requeue(build_id, requester=parts.requester)
+    accepted = await parts.service.requeue(build_id, requester=parts.requester, new_id=new_id)
     response.headers["Location"] = accepted.links.self_
     return accepted
 
 
 @router.post(
-    "/{build_id}/drop",
+    "/{build_id:id}/drop",
     operation_id="drop_dead_letter",
     summary="Drop a dead letter",
     responses=answers(200, examples.dead_letter_detail, 400, 404, 409, 413, 415, 422, 503),

@@ -65,6 +65,8 @@ REGISTRATION_BODY = body(worker=examples.registration_request)
 CLAIM_BODY = body(ticket=examples.claim_request)
 DRAIN_BODY = body(maintenance=examples.drain_request)
 REQUEUE_BODY = body(those=examples.requeue_request)
+PAUSE_BODY = body(reason=examples.pause_request)
+PRIORITY_BODY = body(high=examples.priority_request)
 DROP_BODY = body(reason=examples.drop_request)
 UPLOAD_BODY: Json = {
     "requestBody": {
@@ -88,6 +90,26 @@ UPLOAD_BODY: Json = {
             }
         },
     }
+}
+
+_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same request again under the same key gets the same answer and is not done again, for 24 "
+    "hours; another request under it is 422.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "example": "01938a2e-7c1b-7d8e-9f00-123456789abc",
+}
+
+_TAGGED = frozenset({"builds", "dead letters", "agents", "artifacts"})
+_KNOWN_TAG: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of an answer that is known: 304 when it still holds.",
+    "schema": {"type": "string"},
+    "example": 'W/"5d41402abc4b2a76b9719d911017c592"',
 }
 
 _SHORT_SHAPE: Json = {
@@ -123,13 +145,36 @@ def _document(app: FastAPI) -> Json:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for operations in document["paths"].values():
-        for operation in operations.values():
+        for method, operation in operations.items():
             _drop_foreign_errors(operation["responses"])
+            if method == "post":
+                _add_key(operation)
+            elif _TAGGED & set(operation["tags"]) and "application/json" in _content_of(operation):
+                _add_tag(operation)
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{}, {"token": []}]
     submit = document["paths"]["/api/v1/builds"]["post"]["requestBody"]["content"]["application/json"]
     submit["schema"] = {"anyOf": [{"$ref": _REFS + BuildRequest.__name__}, {"$ref": _REFS + "ShortBuildRequest"}]}
     return document
+
+
+def _add_key(operation: Json) -> None:
+    """Every POST may be sent again under the same key."""
+    operation.setdefault("parameters", []).append(_KEY)
+    for status in (409, 422):
+        operation["responses"].setdefault(str(status), _problem(status))
+
+
+def _content_of(operation: Json) -> Json:
+    found: Json = operation["responses"].get("200", {}).get("content", {})
+    return found
+
+
+def _add_tag(operation: Json) -> None:
+    """What is answered in JSON has an ETag, and needs not be sent again."""
+    operation.setdefault("parameters", []).append(_KNOWN_TAG)
+    operation["responses"]["304"] = {"description": "The answer is the one that `If-None-Match` names."}
+    operation["responses"]["200"]["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "A weak tag."}}
 
 
 def _drop_foreign_errors(responses: Json) -> None:

@@ -20,6 +20,7 @@ from buildyard.contracts.api import (
     CheckView,
     HealthAnswer,
     Links,
+    PoolIntake,
     PoolList,
     PoolView,
     RowList,
@@ -30,6 +31,7 @@ from buildyard.contracts.api import (
     UploadStored,
 )
 from buildyard.contracts.builds import RowResult, TestSummary, UploadKind
+from buildyard.contracts.changing import PoolEvent, PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, DeadLetterView, Requeued, RequeuedList
 from buildyard.contracts.events import BuildEvent
 
@@ -234,6 +236,19 @@ pools = PoolList(
     ),
     at=_AT,
 )
+paused_pool = pools.pools[0].model_copy(
+    update={
+        "ready": 0,
+        "waiting": 44,
+        "oldest_wait_seconds": None,
+        "intake": PoolIntake(paused=True, reason="The disks are changed.", by="local", since=_AT),
+    }
+)
+pool_events = PoolEventList(
+    events=(
+        PoolEvent(seq=1, pool="linux", type="pool_paused", at=_AT, reason="The disks are changed.", requester="local"),
+    )
+)
 health = HealthAnswer(
     status="ok", version="0.1.0", checks=(CheckView(name="store", ok=True, detail="answered in 2 ms"),)
 )
@@ -250,6 +265,8 @@ registration_request = {
 claim_request = {"claimId": _JOB_ID, "pool": "linux"}
 drain_request = {"reason": "maintenance"}
 requeue_request = {"project": "my-project", "reasonCode": "worker_lost", "limit": 100}
+pause_request = {"reason": "The disks are changed."}
+priority_request = {"priority": "High"}
 drop_request = {"reason": "The project is gone."}
 full_build_request = {
     "job": {

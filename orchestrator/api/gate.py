@@ -28,8 +28,7 @@ class Gate:
             free_bytes=settings.disk_reserve_bytes,
             requests_per_minute=settings.requests_per_minute,
         )
-        objects = settings.objects
-        self._folder = Path(objects.removeprefix("file://")) if objects.startswith("file://") else None
+        self._folders = _folders_of(settings)
         self._views = views
         self._clock = clock
         self._allowances: OrderedDict[str, Allowance] = OrderedDict()
@@ -58,6 +57,21 @@ class Gate:
         if error is not None:
             raise error
 
+    async def check_room(self) -> None:
+        """Whether there is room on the disks for what comes in.
+
+        Raises:
+            ObjectsUnavailable: the disk has too little room.
+        """
+        free = await asyncio.to_thread(self._least_free)
+        error = refusal(IntakeSeen(None, None, free, 0), self._limits)
+        if error is not None:
+            raise error
+
+    def _least_free(self) -> int | None:
+        found = [free for folder in self._folders if (free := _free_bytes(folder)) is not None]
+        return min(found, default=None)
+
     def _remember(self, requester: str, allowance: Allowance) -> None:
         self._allowances[requester] = allowance
         self._allowances.move_to_end(requester)
@@ -72,12 +86,20 @@ class Gate:
             return self._seen
 
     async def _fresh(self) -> IntakeSeen:
-        free = await asyncio.to_thread(_free_bytes, self._folder) if self._folder else None
+        free = await asyncio.to_thread(self._least_free)
         try:
             load = await self._views.load()
         except TemporaryError:
             return IntakeSeen(None, None, free, 0)  # the request itself will say what is wrong with the store
         return IntakeSeen(load.open_builds, load.oldest_wait_seconds, free, 0)
+
+
+def _folders_of(settings: Settings) -> tuple[Path, ...]:
+    """Where uploads, state and messages lie, as far as that is on this machine."""
+    files = [settings.store.partition("sqlite+aiosqlite:///")[2], settings.broker.partition("sqlite:///")[2]]
+    folders = [Path(file.partition("?")[0]).parent for file in files if file]
+    objects = settings.objects
+    return (*folders, Path(objects.removeprefix("file://"))) if objects.startswith("file://") else tuple(folders)
 
 
 def _free_bytes(folder: Path) -> int | None:

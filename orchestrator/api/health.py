@@ -79,6 +79,7 @@ async def _health(parts: ApiParts) -> HealthAnswer:
         _check("store", parts.views.check, parts),
         _check("broker", lambda: _ask_broker(parts), parts),
         _check("objects", lambda: _ask_objects(parts), parts),
+        _check("disk", parts.gate.check_room, parts),
     )
     state = parts.state()
     well = all(check.ok for check in checks)
@@ -124,4 +125,5 @@ async def _depth(parts: ApiParts, pool: str) -> Depth | None:
         async with asyncio.timeout(_CHECK_SECONDS):
             return await parts.broker.depth(jobs(pool))
     except (TemporaryError, TimeoutError):
+        parts.metrics.reading_unknown(pool)
         return None

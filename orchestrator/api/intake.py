@@ -1,6 +1,7 @@
 """An upload on its way in: from the request's stream into quarantine, counted, hashed and recognised as it passes.
 
-Memory holds about two pieces of 1 MiB whatever the upload's size. Whatever goes wrong, nothing stays in the store.
+Memory holds about two pieces of 1 MiB whatever the upload's size. Whatever goes wrong, nothing stays in the store. An
+upload that fits in one piece stays in memory until its form is read to the end, and is then stored under its own key.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from orchestrator.api.problems import unreadable
 from orchestrator.api.streams import without_stalls
 
 PIECE_BYTES = 2**20
+_HASHED_HERE_BYTES = 2**16
+"""Hashing so little takes less time than handing it to a thread."""
 FIELDS_MAX_BYTES = 2**20
 FIELDS_MAX_COUNT = 200
 _FILE_FIELD = "file"
@@ -32,10 +35,11 @@ _NAME_MAX = 200
 
 @dataclass(frozen=True)
 class Received:
-    """An upload in quarantine, and the other fields of its form in their order."""
+    """An upload whose form is complete, and the other fields of the form in their order."""
 
     upload_id: str
-    quarantine_key: str
+    content: bytes | None
+    """The whole upload when it is small; a larger one lies in quarantine."""
     filename: str
     kind: UploadKind
     sha256: str
@@ -54,12 +58,21 @@ class Received:
             filename=self.filename,
         )
 
+    async def keep(self, objects: ObjectStore) -> UploadSource:
+        """Store it durably under its own key. Raises ObjectsUnavailable."""
+        source = self.source
+        if self.content is None:
+            await objects.move(_quarantine_key(self.upload_id), source.key)
+        else:
+            await objects.put(source.key, self.content)
+        return source
+
 
 @asynccontextmanager
 async def received_upload(
     request: Request, objects: ObjectStore, upload_id: str, limit: int
 ) -> AsyncGenerator[Received]:
-    """Take the upload in; inside the block it lies in quarantine, after it nothing does.
+    """Take the upload in; inside the block a large one lies in quarantine, after it nothing does.
 
     Raises:
         InvalidUpload: (400, 415) the bytes are none of the kinds we read.
@@ -73,32 +86,45 @@ async def received_upload(
     if announced.isdigit() and int(announced) > limit + 2 * FIELDS_MAX_BYTES:
         raise _too_large(limit)
     form = _Form(without_stalls(request.stream()), FormParser(boundary))
-    key = f"quarantine/{upload_id}"
-    try:
-        yield await _store(form, objects, upload_id, key, limit)
-    finally:
-        with suppress(TemporaryError):  # the sweep of old quarantine objects finds what cannot be removed now
-            await asyncio.shield(objects.delete([key]))
-
-
-async def _store(form: _Form, objects: ObjectStore, upload_id: str, key: str, limit: int) -> Received:
     head = await form.file_head()
     filename = plain_name(head.filename or "")
     pieces = _Pieces(form.file_data(), limit)
     async with aclosing(pieces.measured()) as measured:
         first = await anext(measured, b"")
         kind = kind_of(first, filename, head.content_type)
+        small = len(first) < PIECE_BYTES  # a full piece may be followed by more
+        async with _in_quarantine(None if small else objects, upload_id, pieces, first):
+            await form.finish()
+            yield Received(
+                upload_id=upload_id,
+                content=first if small else None,
+                filename=filename,
+                kind=kind,
+                sha256=pieces.sha256,
+                size_bytes=pieces.size_bytes,
+                fields=tuple(form.fields),
+            )
+
+
+@asynccontextmanager
+async def _in_quarantine(
+    objects: ObjectStore | None, upload_id: str, pieces: _Pieces, first: bytes
+) -> AsyncGenerator[None]:
+    """Store the pieces in quarantine for the length of the block; without a store there is nothing to do."""
+    if objects is None:
+        yield
+        return
+    key = _quarantine_key(upload_id)
+    try:
         await pieces.put(objects, key, first)
-    await form.finish()
-    return Received(
-        upload_id=upload_id,
-        quarantine_key=key,
-        filename=filename,
-        kind=kind,
-        sha256=pieces.sha256,
-        size_bytes=pieces.size_bytes,
-        fields=tuple(form.fields),
-    )
+        yield
+    finally:
+        with suppress(TemporaryError):  # the upload has its answer; what is left of it is nobody's
+            await asyncio.shield(objects.delete([key]))
+
+
+def _quarantine_key(upload_id: str) -> str:
+    return f"quarantine/{upload_id}"
 
 
 def plain_name(filename: str) -> str:
@@ -182,7 +208,7 @@ def _text(name: str, value: bytearray) -> str:
 
 
 class _Pieces:
-    """A file's bytes in pieces of 1 MiB, counted and hashed; the hash in a thread, so that nothing else waits."""
+    """A file's bytes in pieces of 1 MiB, counted and hashed; a large one in a thread, so that nothing else waits."""
 
     def __init__(self, data: AsyncIterator[memoryview], limit: int) -> None:
         self._data = data
@@ -224,5 +250,8 @@ class _Pieces:
     async def _taken(self, piece: bytearray) -> bytes:
         taken = bytes(piece)
         self.size_bytes += len(taken)
-        await asyncio.to_thread(self._hash.update, taken)
+        if len(taken) <= _HASHED_HERE_BYTES:
+            self._hash.update(taken)
+        else:
+            await asyncio.to_thread(self._hash.update, taken)
         return taken

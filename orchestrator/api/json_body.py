@@ -13,6 +13,8 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from buildyard.errors import TooLarge
+from orchestrator.api.conditional import conditional
+from orchestrator.api.once import done_once
 from orchestrator.api.problems import unreadable, unsupported
 from orchestrator.api.streams import without_stalls
 
@@ -23,36 +25,41 @@ _JSON_REMEDY = "Send JSON with the header `Content-Type: application/json`."
 
 
 class JsonRoute(APIRoute):
-    """A route whose JSON body, if it has one, is read by `read_json`."""
+    """A route in JSON: its body is read by `parse_json`, a POST with a key is done once, a GET's answer has a tag."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, behind the strict reader."""
         handler = super().get_route_handler()
-        if self.body_field is None:
-            return handler
+        methods, has_body = self.methods or set(), self.body_field is not None
 
-        async def strict(request: Request) -> Response:
-            return await handler(await _ReadRequest.of(request))
+        async def handled(request: Request) -> Response:
+            if "POST" not in methods:
+                return conditional(request, await handler(request))
+            if has_body:
+                read = await _ReadRequest.of(request)
+                return await done_once(read, handler, read.raw)
+            streamed = request.headers.get("content-type", "").lower().startswith("multipart/")
+            return await done_once(request, handler, None if streamed else b"")
 
-        return strict
+        return handled
 
 
 class _ReadRequest(Request):
     """A request whose body is here already."""
 
-    _raw: bytes
+    raw: bytes
     _value: Any
 
     @classmethod
     async def of(cls, request: Request) -> _ReadRequest:
         raw = await _read(request.stream(), request.headers.get("content-length", ""))
         read = cls(request.scope, request.receive)
-        read._raw = raw
+        read.raw = raw
         read._value = parse_json(raw) if raw and _is_json(request.headers.get("content-type", "")) else None
         return read
 
     async def body(self) -> bytes:
-        return self._raw
+        return self.raw
 
     async def json(self) -> Any:
         return self._value

@@ -62,6 +62,17 @@ def lines_of(raw: bytes) -> list[Line]:
     return [_line(part) for part in raw.split(b"\n") if part]
 
 
+def wanted_of(segment: LogSegment, raw: bytes, wanted: Wanted) -> Iterator[tuple[int, Line]]:
+    """The wanted lines of a stored segment with their numbers within the build; only they are read."""
+    parts = [part for part in raw.split(b"\n") if part]
+    skipped = max(0, wanted.first - segment.build_first)
+    end = len(parts) if wanted.last is None else max(0, wanted.last - segment.build_first + 1)
+    for number, part in enumerate(parts[skipped:end], segment.build_first + skipped):
+        line = _line(part)
+        if wanted.takes(number, line):
+            yield number, line
+
+
 def _line(part: bytes) -> Line:
     try:
         fields = json.loads(part)

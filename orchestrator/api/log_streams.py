@@ -11,7 +11,7 @@ from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.messages import LogLines
 from buildyard.errors import NotFound, TemporaryError
 from buildyard.ports import ObjectStore
-from orchestrator.api.log_lines import Cursor, Line, Renderer, Wanted, last_of, lines_of, numbered
+from orchestrator.api.log_lines import Cursor, Line, Renderer, Wanted, last_of, lines_of, numbered, wanted_of
 from orchestrator.api.parts import ApiParts
 from orchestrator.domain.records import LogSegment
 
@@ -131,7 +131,7 @@ def _rendered(render: Renderer, wanted: Wanted, found: Iterable[tuple[int, Line]
 
 def _stored_text(raw: bytes, segment: LogSegment, wanted: Wanted, render: Renderer) -> bytes:
     """In a thread: thousands of lines take tens of milliseconds, in which other requests go on."""
-    return _rendered(render, wanted, numbered(segment, lines_of(raw)), segment.job_id, segment.attempt)
+    return _rendered(render, wanted, wanted_of(segment, raw, wanted), segment.job_id, segment.attempt)
 
 
 async def _read(objects: ObjectStore, segment: LogSegment) -> list[Line]:

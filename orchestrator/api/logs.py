@@ -69,7 +69,8 @@ async def get_log(
 
     Followed lines that are not stored yet are numbered on in the order they come.
     """
-    segments = await parts.views.log_segments(build_id)
+    of_one_stage = question.wanted.stage is not None  # then nobody knows in which segments its last lines lie
+    segments = await parts.views.log_segments(build_id, None if follow or of_one_stage else question.tail)
     if follow:
         return Streamed(followed_log(parts, build_id, question), media_type=_KINDS[form], headers=_UNBUFFERED)
     content = await Primed.begin(stored_log(parts.objects, segments, question))

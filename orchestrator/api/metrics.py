@@ -47,6 +47,18 @@ class Metrics:
             buckets=_HTTP_BUCKETS,
             registry=self._registry,
         )
+        self._refused = Counter(
+            "refused_reports",
+            "Reports of attempts that were over or unknown; they changed nothing.",
+            ["report"],
+            registry=self._registry,
+        )
+        self._unknown = Counter(
+            "unknown_readings",
+            "Times that this page asked the broker for a queue's depth and got no answer to be trusted.",
+            ["pool"],
+            registry=self._registry,
+        )
         for state in BuildState:
             if state.terminal:
                 self._builds.labels(state.value)
@@ -62,6 +74,14 @@ class Metrics:
         """An HTTP request was answered; `route` is a path with its parameters' names."""
         known = method if method in _METHODS else "OTHER"
         self._requests.labels(known, route, str(status)).observe(seconds)
+
+    def report_refused(self, report: str) -> None:
+        """A report of this type was refused: its attempt is over."""
+        self._refused.labels(report).inc()
+
+    def reading_unknown(self, pool: str) -> None:
+        """The broker did not say how many tickets wait in this pool's queue."""
+        self._unknown.labels(pool).inc()
 
     def page(self, *, healthy: bool, counts: StoreCounts | None, depths: Iterable[tuple[str, Depth]]) -> bytes:
         """All of it as Prometheus reads it. What is not known now is absent, never 0."""
@@ -89,6 +109,8 @@ def _gauges(
     yield GaugeMetricFamily("health_status", "1 when every check of the producer is ok, else 0.", value=int(healthy))
     if counts is not None:
         yield GaugeMetricFamily("active_builds", "Builds that have not ended.", value=counts.active_builds)
+        dead = "Dead letters that wait for a person."
+        yield GaugeMetricFamily("open_dead_letters", dead, value=counts.open_dead_letters)
         states = GaugeMetricFamily("builds_in_status", "Builds the store holds, by status.", labels=["status"])
         for status, count in sorted(counts.builds_by_status.items()):
             states.add_metric([BuildState(status).value], count)
@@ -106,14 +128,16 @@ def _pool_gauges(pools: Iterable[PoolView]) -> Iterator[GaugeMetricFamily]:
     leases = GaugeMetricFamily("pool_leases", "Jobs in the hands of agents.", labels=["pool"])
     oldest = GaugeMetricFamily("pool_oldest_wait_seconds", "How long the oldest ready job waits.", labels=["pool"])
     agents = GaugeMetricFamily("pool_agents", "Present agents, by state.", labels=["pool", "state"])
+    paused = GaugeMetricFamily("pool_paused", "1 while a pool hands out no job, else 0.", labels=["pool"])
     for pool in pools:
+        paused.add_metric([pool.name], int(pool.intake.paused))
         ready.add_metric([pool.name], pool.ready)
         waiting.add_metric([pool.name], pool.waiting)
         leases.add_metric([pool.name], pool.leases)
         oldest.add_metric([pool.name], pool.oldest_wait_seconds or 0)
         for state, count in sorted(pool.agents.items()):
             agents.add_metric([pool.name, state.lower()], count)
-    yield from (ready, waiting, leases, oldest, agents)
+    yield from (paused, ready, waiting, leases, oldest, agents)
 
 
 class RequestTimer:
@@ -146,4 +170,4 @@ class RequestTimer:
 
 def _route_of(scope: Scope) -> str:
     route: BaseRoute | None = scope.get("route")
-    return str(getattr(route, "path", "unmatched"))
+    return str(getattr(route, "path_format", "unmatched"))

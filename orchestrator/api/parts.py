@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Request
+from starlette.convertors import Convertor, register_url_convertor
 
 from buildyard.clock import Clock
 from buildyard.ports import Broker, ObjectStore
@@ -48,8 +49,24 @@ async def _parts_of(request: Request) -> ApiParts:
 
 Parts = Annotated[ApiParts, Depends(_parts_of)]
 
-_ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_ID_ITSELF = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_ID = f"^{_ID_ITSELF}$"
 _EXAMPLE_ID = "01938a2e-7c1b-7d8e-9f00-123456789abc"
+
+
+class _IdConvertor(Convertor[str]):
+    """`{build_id:id}` in a path takes ids only, so that a word beside them is a path of its own."""
+
+    regex = _ID_ITSELF
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _IdConvertor())
 
 BuildId = Annotated[str, Path(pattern=_ID, description="The build's `executionId`.", examples=[_EXAMPLE_ID])]
 UploadId = Annotated[str, Path(pattern=_ID, description="The upload's `jobId`.", examples=[_EXAMPLE_ID])]

@@ -15,10 +15,11 @@ from buildyard.contracts.api import RowList
 from buildyard.contracts.builds import RowResult
 from orchestrator.api import examples
 from orchestrator.api.documented import answers
+from orchestrator.api.json_body import JsonRoute
 from orchestrator.api.parts import BuildId, Parts
 from orchestrator.api.streams import Primed, Streamed
 
-router = APIRouter(prefix="/api/v1/builds", tags=["builds"])
+router = APIRouter(prefix="/api/v1/builds", tags=["builds"], route_class=JsonRoute)
 
 _BATCH = 500
 _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")

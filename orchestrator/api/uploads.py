@@ -7,7 +7,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from buildyard.contracts.api import BuildAccepted, BuildRequest, UploadStored
-from buildyard.contracts.builds import UploadSource
 from buildyard.errors import InvalidRequest, PermanentError
 from orchestrator.api import examples
 from orchestrator.api.admitted import ADMITTED
@@ -15,7 +14,8 @@ from orchestrator.api.documented import START_BODY, UPLOAD_BODY, answers
 from orchestrator.api.forms import build_request_of, flat_errors, refuse_repository
 from orchestrator.api.intake import Received, received_upload
 from orchestrator.api.json_body import JsonRoute
-from orchestrator.api.parts import ApiParts, Parts, UploadId
+from orchestrator.api.once import NewBuildId, identified, new_build_id
+from orchestrator.api.parts import Parts, UploadId
 
 router = APIRouter(tags=["uploads"], route_class=JsonRoute)
 
@@ -39,9 +39,12 @@ async def upload(request: Request, response: Response, parts: Parts) -> BuildAcc
     upload_id = parts.clock.new_id()
     async with received_upload(request, parts.objects, upload_id, parts.settings.upload_max_bytes) as received:
         wanted = _request_of(received)
-        source = await _kept(parts, received)
+        await identified(request, received.sha256, received.filename, repr(received.fields))
+        source = await received.keep(parts.objects)
     try:
-        accepted = await parts.service.submit(wanted, source, requester=parts.requester)
+        accepted = await parts.service.submit(
+            wanted, source, requester=parts.requester, build_id=await new_build_id(request)
+        )
     except PermanentError:
         await parts.objects.delete([source.key])
         raise
@@ -70,7 +73,8 @@ async def store_upload(request: Request, response: Response, parts: Parts) -> Up
                 remedy="Send it to POST /api/v1/jobs/{id}/build.",
                 field=name,
             )
-        source = await _kept(parts, received)
+        await identified(request, received.sha256, received.filename)
+        source = await received.keep(parts.objects)
     try:
         stored = await parts.service.keep_upload(source, requester=parts.requester)
     except PermanentError:
@@ -90,10 +94,12 @@ async def store_upload(request: Request, response: Response, parts: Parts) -> Up
     responses=answers(202, examples.accepted, 400, 404, 409, 413, 415, 422, 429, 503),
     openapi_extra=START_BODY,
 )
-async def start_upload(job_id: UploadId, request: BuildRequest, response: Response, parts: Parts) -> BuildAccepted:
+async def start_upload(
+    job_id: UploadId, request: BuildRequest, response: Response, parts: Parts, new_id: NewBuildId
+) -> BuildAccepted:
     """Start the build of a kept upload; the body is that of a build without its repository."""
     refuse_repository(request)
-    accepted = await parts.service.start_upload(job_id, request, requester=parts.requester)
+    accepted = await parts.service.start_upload(job_id, request, requester=parts.requester, build_id=new_id)
     response.headers["Location"] = accepted.links.self_
     return accepted
 
@@ -103,9 +109,3 @@ def _request_of(received: Received) -> BuildRequest:
         return build_request_of(received.fields, received.filename)
     except ValidationError as error:
         raise RequestValidationError(flat_errors(error)) from error
-
-
-async def _kept(parts: ApiParts, received: Received) -> UploadSource:
-    source = received.source
-    await parts.objects.move(received.quarantine_key, source.key)
-    return source

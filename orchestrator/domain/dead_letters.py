@@ -38,7 +38,7 @@ def again(old: Build, new_id: str, requester: str, now: datetime) -> Build:
     """The same request once more, as a new build that names the old one.
 
     Raises:
-        Conflict: the old one has not ended, or its upload was infected.
+        Conflict: the old one has not ended, or its upload was infected or is kept no more.
     """
     if not old.state.terminal:
         raise Conflict(
@@ -46,6 +46,8 @@ def again(old: Build, new_id: str, requester: str, now: datetime) -> Build:
         )
     if old.reason_code is ReasonCode.INFECTED:
         raise Conflict("The build's upload was infected and is gone.", remedy="Upload clean sources.")
+    if old.source_gone:
+        raise upload_gone()
     return Build(
         id=new_id,
         project=old.project,
@@ -61,6 +63,13 @@ def again(old: Build, new_id: str, requester: str, now: datetime) -> Build:
         retry_of=old.id,
         warnings=old.warnings,
     )
+
+
+def upload_gone() -> Conflict:
+    """The error for a build that cannot be built again since its upload is gone."""
+    error = Conflict("The build's upload is kept no more.", remedy="Upload the sources again, as a new build.")
+    error.code = "upload_gone"
+    return error
 
 
 def requeue(old: Build, letter: DeadLetter | None, new: Build) -> Step:

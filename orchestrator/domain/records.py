@@ -58,6 +58,8 @@ class Build:
     log_lines: int = 0
     retry_of: str | None = None
     warnings: tuple[str, ...] = ()
+    source_gone: bool = False
+    """Whether its upload was let go: it cannot be built again."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,9 @@ class JobCounts:
     """The other jobs of a build, apart from the one in hand."""
 
     open_rows: int = 0
-    """Rows jobs that have not ended."""
+    """Rows jobs that have not ended: 0, or any other number when there are some."""
     running: int = 0
-    """Jobs of any kind with a live attempt."""
+    """Jobs of any kind with a live attempt: 0, or any other number when there are some."""
     given_up: int = 0
     """Rows jobs that used up their attempts."""
 

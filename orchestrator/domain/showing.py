@@ -11,12 +11,15 @@ from buildyard.contracts.api import (
     ArtifactView,
     AttemptView,
     BuildSummary,
+    PoolIntake,
     RowCounts,
     StageView,
     TraceSpan,
 )
 from buildyard.contracts.builds import BuildState, JobKind, StageName, StageRecord, StageStatus
+from buildyard.contracts.changing import PoolEvent
 from buildyard.contracts.dead import DeadLetterView
+from orchestrator.domain.changing import PoolChange
 from orchestrator.domain.records import Agent, Attempt, Build, DeadLetter, Job, StoredArtifact, StoredStage
 
 _SLOT_NAME = re.compile(r".+-([1-9][0-9]{0,8})-([1-9][0-9]{0,8})")
@@ -57,6 +60,25 @@ def slot_of(name: str) -> tuple[int, int]:
     """Slot and generation of an agent named by them, `linux-3-12` -> (3, 12); (0, 0) for any other name."""
     match = _SLOT_NAME.fullmatch(name)
     return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def show_intake(change: PoolChange | None) -> PoolIntake:
+    """How a pool's intake stands after its newest change."""
+    if change is None or not change.paused:
+        return PoolIntake()
+    return PoolIntake(paused=True, reason=change.reason, by=change.requester, since=change.at)
+
+
+def show_pool_change(change: PoolChange) -> PoolEvent:
+    """One change of a pool's intake."""
+    return PoolEvent(
+        seq=change.seq,
+        pool=change.pool,
+        type="pool_paused" if change.paused else "pool_resumed",
+        at=change.at,
+        reason=change.reason,
+        requester=change.requester,
+    )
 
 
 def row_counts(build: Build) -> RowCounts | None:

@@ -8,14 +8,35 @@ from buildyard.contracts.builds import BuildState, ReasonCode
 from orchestrator.domain.lifecycle import end
 from orchestrator.domain.records import Build, Limits, Step
 
+RENEW_BELOW = 0.75
+"""Any report renews its attempt's lease, once a quarter of it is used up: most reports then write less."""
+AHEAD = 1.25
+"""A lease that ends later than this many leases from now was set by a clock that ran ahead."""
+FIRST_TICKETS = 200
+"""As many tickets are reissued at once where the broker counts none: its 0 may be a false one."""
+
+
+def lapsed(lease_until: datetime, lease_seconds: float, now: datetime) -> bool:
+    """Whether a lease is over. One that ends later than any lease can was set by a clock that ran ahead: it is too.
+
+    Whoever renews a lease replaces such a one as well (`needs_renewal`), so only a silent attempt keeps it.
+    """
+    return lease_until <= now or lease_until - now > timedelta(seconds=lease_seconds * AHEAD)
+
+
+def needs_renewal(lease_until: datetime, lease_seconds: float, now: datetime) -> bool:
+    """Whether a report moves its attempt's lease: once a quarter of it is used up, or when it is longer than any."""
+    left = (lease_until - now).total_seconds() / lease_seconds
+    return left < RENEW_BELOW or left > 1
+
 
 def overdue(
     build: Build, agents_seen_at: datetime | None, limits: Limits, now: datetime, why_nobody: str = ""
 ) -> Step | None:
     """End a build that passed one of its bounds, with the reason; None while it is within all of them.
 
-    `agents_seen_at` is when its pool last had an agent, None for never; `why_nobody` is a sentence on why it has
-    none, where that is known.
+    `agents_seen_at` is when its pool last had an agent, or this producer began to listen for them, None for never;
+    `why_nobody` is a sentence on why it has none, where that is known.
     """
     if build.state is BuildState.CANCELLING and build.cancelling_at is not None:
         if now - build.cancelling_at < timedelta(seconds=limits.cancel_seconds):
@@ -60,5 +81,10 @@ def _queued_too_long(
 
 
 def tickets_to_reissue(ready: int, tickets: int, pending: int) -> int:
-    """How many tickets are missing: ready jobs less tickets in the broker less tickets not yet published."""
-    return max(0, ready - tickets - pending)
+    """How many tickets are missing: ready jobs less tickets in the broker less tickets not yet published.
+
+    Where the broker counts none, some are enough to learn whether it counts at all: they let work begin, and the
+    next look sees them, or else its 0 is false and only as many again are issued.
+    """
+    missing = max(0, ready - tickets - pending)
+    return min(missing, FIRST_TICKETS) if tickets <= 0 else missing

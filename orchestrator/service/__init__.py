@@ -6,13 +6,15 @@ a crash in between costs nothing, since tickets stand in the outbox and events i
 
 from __future__ import annotations
 
+from orchestrator.service.changing import Changing
 from orchestrator.service.core import Farm, Outlets, links_of
 from orchestrator.service.dispatching import Dispatching
 from orchestrator.service.recording import Recording
+from orchestrator.service.remembering import Remembering
 from orchestrator.service.reviving import Reviving
 
 __all__ = ["Farm", "Outlets", "Service", "links_of"]
 
 
-class Service(Reviving, Dispatching, Recording):
-    """Submitting, reviving, handing out, recording."""
+class Service(Reviving, Remembering, Changing, Dispatching, Recording):
+    """Submitting, reviving, remembering, changing, handing out, recording."""

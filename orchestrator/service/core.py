@@ -9,8 +9,9 @@ from datetime import timedelta
 from buildyard.clock import Clock
 from buildyard.contracts.api import Links
 from buildyard.contracts.builds import BuildState
-from buildyard.contracts.messages import CancelJob, DrainAgent, Ticket
+from buildyard.contracts.messages import Order, Ticket
 from buildyard.contracts.scaling import PoolConfig
+from buildyard.ports import ObjectStore
 from orchestrator.domain.records import Build, Limits
 from orchestrator.feed import Feed
 from orchestrator.store import Store
@@ -25,10 +26,12 @@ class Outlets:
     """Where the consequences of a commit go. None of these may block or raise."""
 
     tickets: Callable[[tuple[Ticket, ...]], None]
-    controls: Callable[[tuple[CancelJob | DrainAgent, ...]], None]
+    controls: Callable[[tuple[Order, ...]], None]
     ended: Callable[[Build], None]
     received: Callable[[Build], None]
     """A build waits for its upload to be looked at."""
+    refused: Callable[[str], None] = lambda _report: None
+    """A report of this type came came from an attempt that is over or that nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,11 @@ class Farm:
 class Core:
     """The parts, and what follows a commit."""
 
-    def __init__(self, store: Store, feed: Feed, farm: Farm, clock: Clock, outlets: Outlets) -> None:
+    def __init__(
+        self, store: Store, objects: ObjectStore, feed: Feed, farm: Farm, clock: Clock, outlets: Outlets
+    ) -> None:
         self._store = store
+        self._objects = objects
         self._feed = feed
         self._farm = farm
         self._clock = clock

@@ -17,6 +17,7 @@ from buildyard.contracts.messages import DrainAgent
 from buildyard.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.domain import lifecycle
 from orchestrator.domain.access import lacking
+from orchestrator.domain.changing import why_paused
 from orchestrator.domain.records import Agent, Attempt, Build, Job, Refusal
 from orchestrator.domain.showing import show_agent, slot_of
 from orchestrator.service.core import Core
@@ -90,6 +91,8 @@ class Dispatching(Core):
                 return await self._same_answer(tx, again)
             if known.draining:
                 return ClaimAnswer(verdict="unsuited", reason="The agent is draining: it takes nothing more.")
+            if paused := why_paused(await tx.pool_change(request.pool)):
+                return ClaimAnswer(verdict="unsuited", reason=paused)
             taken = await self._take(tx, known, request)
             if taken is None:
                 return ClaimAnswer(verdict="none", reason="No job of the pool is ready.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from buildyard.contracts.builds import BatchFound, JobKind
+from buildyard.contracts.builds import BatchFound, JobKind, Outcome
 from buildyard.contracts.messages import (
     AgentHeartbeat,
     AgentLeft,
+    AttemptOver,
     AttemptReport,
     Heartbeat,
     JobFinished,
@@ -22,17 +23,15 @@ from buildyard.telemetry import logger
 from orchestrator.domain import lifecycle
 from orchestrator.domain.dead_letters import carries_over
 from orchestrator.domain.records import Attempt, Build, EventDraft, Job, JobCounts, Step
+from orchestrator.domain.sweeping import lapsed, needs_renewal
 from orchestrator.service.core import Core
 from orchestrator.service.dispatching import output_prefix
 from orchestrator.store.transaction import Saved, Transaction
 
 _log = logger("record")
+_SAID_BY_THE_WORKER = frozenset({Outcome.SUCCEEDED, Outcome.FAILED})
 _LONGEST_CHAIN = 100
 """How many builds without a plan may lie between a build and the one whose rows it takes over."""
-
-
-RENEW_BELOW = 0.75
-"""Any report renews its attempt's lease, once a quarter of it is used up: most reports then write less."""
 
 
 class Recording(Core):
@@ -40,6 +39,8 @@ class Recording(Core):
 
     async def record(self, report: AttemptReport | AgentHeartbeat | AgentLeft) -> bool:
         """Record one report; False when it changes nothing: a repeat, or from an attempt that is over.
+
+        Who reports of an attempt that is over is told so by a control message.
 
         Raises:
             InvalidRequest: the report claims what is not its own.
@@ -50,22 +51,30 @@ class Recording(Core):
         try:
             async with self._store.begin() as tx:
                 saved = await self._record_attempt(tx, report)
-        except NotFound:
-            saved = None
-        if saved is None:
+        except NotFound as error:
+            saved = _over(report, str(error))
+        if isinstance(saved, AttemptOver):
+            self._outlets.controls((saved,))
+            self._outlets.refused(report.type)
+        if not isinstance(saved, Saved):
             _log.info("refused", report=report.type, job=report.job_id, attempt=report.attempt, agent=report.agent)
             return False
         self._tell(saved)
         return True
 
-    async def expire(self, attempt: Attempt) -> bool:
-        """End an attempt whose lease ran out by the store's clock; False when it lives after all."""
+    async def expire(self, attempt: Attempt, heard_until: datetime) -> bool:
+        """End an attempt whose lease ran out by the store's clock; False when it lives after all.
+
+        `heard_until` is until when, by that clock, all that workers said is recorded.
+        """
         async with self._store.begin() as tx:
             build = await tx.lock_build(attempt.build_id)
             current = await tx.attempt(attempt.job_id, attempt.number)
             job = await tx.job(attempt.job_id)
             now = await tx.now()
-            if current is None or job is None or current.ended_at is not None or current.lease_until > now:
+            if current is None or job is None or current.ended_at is not None:
+                return False
+            if not lapsed(current.lease_until, self._farm.limits.lease_seconds, heard_until):
                 return False
             others = await tx.counts_beside(job, self._farm.limits.max_attempts)
             saved = await tx.save(lifecycle.lose(build, job, current, others, self._farm.limits, now))
@@ -85,17 +94,20 @@ class Recording(Core):
                 await tx.mark_agent(report.agent, draining=agent.draining, left=True, reason=report.reason)
         return True
 
-    async def _record_attempt(self, tx: Transaction, report: AttemptReport) -> Saved | None:
+    async def _record_attempt(self, tx: Transaction, report: AttemptReport) -> Saved | AttemptOver | None:
         build = await tx.lock_build(report.build_id)
         job = await tx.job(report.job_id)
         attempt = await tx.attempt(report.job_id, report.attempt)
-        if job is None or attempt is None or attempt.ended_at is not None or job.build_id != build.id:
-            return None
+        if job is None or attempt is None or job.build_id != build.id:
+            return _over(report, "There is no such attempt.")
+        if attempt.ended_at is not None:
+            kept = await _note(tx, build, attempt, report) if _overtaken(job, attempt, report) else None
+            return kept or _over(report, attempt.reason)
         if isinstance(report, JobFinished):
             return await self._finish(tx, build, job, attempt, report)
-        lease = timedelta(seconds=self._farm.limits.lease_seconds)
-        if attempt.lease_until - await tx.now() < lease * RENEW_BELOW:
-            await tx.renew(attempt, await tx.now() + lease)
+        seconds = self._farm.limits.lease_seconds
+        if needs_renewal(attempt.lease_until, seconds, await tx.now()):
+            await tx.renew(attempt, await tx.now() + timedelta(seconds=seconds))
         return await _note(tx, build, attempt, report)
 
     async def _finish(self, tx: Transaction, build: Build, job: Job, attempt: Attempt, report: JobFinished) -> Saved:
@@ -127,6 +139,21 @@ async def _earlier(tx: Transaction, build: Build, found: BatchFound) -> Build | 
     return None
 
 
+def _overtaken(job: Job, attempt: Attempt, report: AttemptReport) -> bool:
+    """Whether a fact only comes after the end that its own worker reported: two producers read side by side.
+
+    It is no zombie's then: log lines and rows are kept, once, and none but those that the attempt could have made.
+    """
+    if attempt.outcome not in _SAID_BY_THE_WORKER:
+        return False
+    if isinstance(report, LogStored):
+        return report.key.startswith(output_prefix(attempt))
+    if not isinstance(report, RowsDone) or job.part is None:
+        return False
+    span = job.part.span
+    return all(span.first <= row.row < span.first + span.count for row in report.rows)
+
+
 async def _note(tx: Transaction, build: Build, attempt: Attempt, report: AttemptReport) -> Saved | None:
     """Record a fact of a live attempt."""
     match report:
@@ -149,6 +176,10 @@ async def _note(tx: Transaction, build: Build, attempt: Attempt, report: Attempt
             return await tx.save(Step(counted, events=told)) if counted != build else None
         case _:
             return None
+
+
+def _over(report: AttemptReport, reason: str) -> AttemptOver:
+    return AttemptOver(job_id=report.job_id, attempt=report.attempt, reason=reason)
 
 
 def _stage_event(report: StageStarted | StageFinished) -> EventDraft:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from buildyard.contracts.api import BuildAccepted, BuildRequest
-from buildyard.contracts.builds import GitSource
+from buildyard.contracts.builds import GitSource, Source, UploadSource
 from buildyard.contracts.dead import NotRequeued, Requeued, RequeuedList
 from buildyard.contracts.sources import check_git_source
-from buildyard.errors import PermanentError
+from buildyard.errors import NotFound, PermanentError
 from orchestrator.domain import dead_letters
 from orchestrator.domain.records import Build
 from orchestrator.service.submitting import Submitting
@@ -16,20 +16,20 @@ from orchestrator.store.queries import DeadFilter
 class Reviving(Submitting):
     """Retrying builds, requeueing and dropping dead letters."""
 
-    async def retry(self, build_id: str, *, requester: str) -> BuildAccepted:
+    async def retry(self, build_id: str, *, requester: str, new_id: str | None = None) -> BuildAccepted:
         """Build an ended build's request again; if it is a dead letter, that settles it.
 
         Raises:
             NotFound: no such build.
-            Conflict: it has not ended, or its upload was infected.
+            Conflict: it has not ended, or its upload was infected or is kept no more.
             InvalidRequest: the farm has its pool no more, or allows no such timeout.
             Forbidden: its repository's host is not among the farm's.
         """
-        return await self._accepted(await self._again(build_id, requester, only_dead=False))
+        return await self._accepted(await self._again(build_id, requester, only_dead=False, new_id=new_id))
 
-    async def requeue(self, build_id: str, *, requester: str) -> BuildAccepted:
+    async def requeue(self, build_id: str, *, requester: str, new_id: str | None = None) -> BuildAccepted:
         """Build a dead letter again; raises as `retry` does, and Conflict when it is none, or settled."""
-        return await self._accepted(await self._again(build_id, requester, only_dead=True))
+        return await self._accepted(await self._again(build_id, requester, only_dead=True, new_id=new_id))
 
     async def requeue_matching(self, which: DeadFilter, *, requester: str) -> RequeuedList:
         """Build the dead letters again that a filter finds, `which.limit` at most."""
@@ -61,19 +61,34 @@ class Reviving(Submitting):
 
     # ------------------------------------------------------------------ inside
 
-    async def _again(self, build_id: str, requester: str, *, only_dead: bool) -> Build:
+    async def _again(self, build_id: str, requester: str, *, only_dead: bool, new_id: str | None = None) -> Build:
+        async with self._store.read() as queries:
+            source = (await queries.build(build_id)).source
+        there = await self._is_there(source)
         async with self._store.begin() as tx:
             old = await tx.lock_build(build_id)
             letter = await tx.dead_letter(build_id)
             if only_dead:
                 dead_letters.waiting_letter(letter)
-            new = dead_letters.again(old, self._clock.new_id(), requester, await tx.now())
+            new = dead_letters.again(old, new_id or self._clock.new_id(), requester, await tx.now())
+            if not there:
+                raise dead_letters.upload_gone()
             self._check_build(new)
             noted = await tx.save(dead_letters.requeue(old, letter, new))
-            saved = await self._receive(tx, new)
+            saved = await tx.create(self._received(new, await tx.now()))
         self._feed.publish(noted.events)
         self._tell(saved)
         return saved.build
+
+    async def _is_there(self, source: Source) -> bool:
+        """Whether a source can still be fetched as far as the farm keeps it itself."""
+        if not isinstance(source, UploadSource):
+            return True
+        try:
+            await self._objects.head(source.key)
+        except NotFound:
+            return False
+        return True
 
     def _check_build(self, build: Build) -> None:
         """The farm may have changed since the request was let in first."""

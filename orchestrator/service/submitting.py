@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from buildyard.clock import Clock
 from buildyard.contracts.api import BuildAccepted, BuildRequest, CancelAccepted, UploadStored, project_name_of
 from buildyard.contracts.builds import BuildState, GitSource, ReasonCode, Source, UploadSource
 from buildyard.contracts.messages import CancelJob
 from buildyard.contracts.sources import check_git_source
 from buildyard.errors import InvalidRequest, NotFound
+from buildyard.grouping import Grouped
+from buildyard.ports import ObjectStore
 from orchestrator.domain import lifecycle
 from orchestrator.domain.planning import first_job, strategy_used
 from orchestrator.domain.records import Build, EventDraft, Step
 from orchestrator.domain.retrying import is_due
 from orchestrator.domain.schedule import Estimate, estimate
-from orchestrator.service.core import Core, links_of
-from orchestrator.store.transaction import Saved, Transaction
+from orchestrator.feed import Feed
+from orchestrator.service.core import Core, Farm, Outlets, links_of
+from orchestrator.service.outlook import Outlook
+from orchestrator.store import Store
+
+_GROUP_MOST = 64
+_WAITING_MOST = 2000
+"""Submissions that wait for a slow database; with more, the next ones are told to come again."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A submission that was checked."""
+
+    request: BuildRequest
+    source: Source
+    requester: str
+    build_id: str
 
 
 class Submitting(Core):
-    """Accepting builds, admitting their uploads, cancelling."""
+    """Accepting builds, admitting their uploads, cancelling.
+
+    Submissions that come at the same time are committed in one transaction (`buildyard.grouping`).
+    """
+
+    def __init__(
+        self, store: Store, objects: ObjectStore, feed: Feed, farm: Farm, clock: Clock, outlets: Outlets
+    ) -> None:
+        super().__init__(store, objects, feed, farm, clock, outlets)
+        self._outlook = Outlook(clock)
+        self._accepting = Grouped(self._accept_all, most=_GROUP_MOST, waiting_most=_WAITING_MOST)
 
     async def submit(
         self, request: BuildRequest, source: Source, *, requester: str, build_id: str | None = None
@@ -33,12 +62,10 @@ class Submitting(Core):
             StoreUnavailable: nothing was accepted.
         """
         self._check(request)
-        async with self._store.begin() as tx:
-            saved = await self._add(tx, request, source, requester, build_id)
-        self._tell(saved)
-        return await self._accepted(saved.build)
+        wanted = _Wanted(request, source, requester, build_id or self._clock.new_id())
+        return await self._accepting.do(wanted)
 
-    async def submit_git(self, request: BuildRequest, *, requester: str) -> BuildAccepted:
+    async def submit_git(self, request: BuildRequest, *, requester: str, build_id: str | None = None) -> BuildAccepted:
         """Accept a build of a repository.
 
         Raises:
@@ -49,7 +76,8 @@ class Submitting(Core):
         if not job.repository_url:
             raise InvalidRequest("The build names no repository.", field="job.repositoryUrl")
         check_git_source(job.repository_url, job.git_ref, self._farm.git_hosts, self._farm.git_local_roots)
-        return await self.submit(request, GitSource(url=job.repository_url, ref=job.git_ref), requester=requester)
+        source = GitSource(url=job.repository_url, ref=job.git_ref)
+        return await self.submit(request, source, requester=requester, build_id=build_id)
 
     async def keep_upload(self, upload: UploadSource, *, requester: str) -> UploadStored:
         """Keep an upload for a build that is asked for later."""
@@ -65,7 +93,9 @@ class Submitting(Core):
             expires_at=expires,
         )
 
-    async def start_upload(self, job_id: str, request: BuildRequest, *, requester: str) -> BuildAccepted:
+    async def start_upload(
+        self, job_id: str, request: BuildRequest, *, requester: str, build_id: str | None = None
+    ) -> BuildAccepted:
         """Build an upload that was kept.
 
         Raises:
@@ -80,7 +110,8 @@ class Submitting(Core):
                     f"There is no unused upload {job_id}.",
                     remedy=f"Upload again: an upload serves one build and is kept {self._farm.upload_keep_hours:g} h.",
                 )
-            saved = await self._add(tx, _named(request, source), source, requester, None)
+            wanted = _Wanted(_named(request, source), source, requester, build_id or self._clock.new_id())
+            saved = await tx.create(self._received(self._build_of(wanted, await tx.now()), await tx.now()))
         self._tell(saved)
         return await self._accepted(saved.build)
 
@@ -166,12 +197,23 @@ class Submitting(Core):
                 field="job.timeoutMinutes",
             )
 
-    async def _add(
-        self, tx: Transaction, request: BuildRequest, source: Source, requester: str, build_id: str | None
-    ) -> Saved:
+    async def _accept_all(self, group: Sequence[_Wanted]) -> list[BuildAccepted]:
+        """Make a group of submissions durable, all or none; then their answers."""
+        async with self._store.begin() as tx:
+            now = await tx.now()
+            steps = [self._received(self._build_of(wanted, now), now) for wanted in group]
+            builds = [step.build for step in steps]
+            queue = await self._outlook.look(tx.queries, builds, now - self._silence)
+            saved = await tx.create_all(steps)
+        for one in saved:
+            self._tell(one)
+        return [_answer(build, *self._outlook.of(build, queue, builds, now)) for build in builds]
+
+    def _build_of(self, wanted: _Wanted, now: datetime) -> Build:
+        request = wanted.request
         used, warnings = strategy_used(request.strategy, asked_for="strategy" in request.model_fields_set)
-        build = Build(
-            id=build_id or self._clock.new_id(),
+        return Build(
+            id=wanted.build_id,
             project=request.job.project_name,
             pool=request.pool,
             strategy=request.strategy,
@@ -179,42 +221,41 @@ class Submitting(Core):
             priority=request.priority,
             force_clean=request.force_clean,
             properties=request.job,
-            source=source,
-            requester=requester,
-            created_at=await tx.now(),
+            source=wanted.source,
+            requester=wanted.requester,
+            created_at=now,
             warnings=warnings,
         )
-        return await self._receive(tx, build)
 
-    async def _receive(self, tx: Transaction, build: Build) -> Saved:
+    def _received(self, build: Build, now: datetime) -> Step:
         """A new build: queued at once, unless its upload must be looked at first."""
         origin = {"retryOf": build.retry_of} if build.retry_of else {}
         received = EventDraft("build_received", {"requester": build.requester, **origin})
         if build.source.type == "upload" and not self._farm.admits_at_once:
-            return await tx.create(Step(build, events=(received,)))
-        step = lifecycle.admit(build, first_job(build, self._clock.new_id()), await tx.now())
-        return await tx.create(replace(step, events=(received, *step.events)))
+            return Step(build, events=(received,))
+        step = lifecycle.admit(build, first_job(build, self._clock.new_id()), now)
+        return replace(step, events=(received, *step.events))
 
     async def _accepted(self, build: Build) -> BuildAccepted:
-        position, guess = await self._estimate(build)
-        status = build.state if build.state.terminal else BuildState.QUEUED
-        return BuildAccepted(
-            execution_id=build.id,
-            status=status.wire,
-            queue_position=position,
-            estimated_start_time=guess.start,
-            estimated_duration=guess.duration_seconds,
-            links=links_of(build.id),
-            warnings=build.warnings,
-        )
-
-    async def _estimate(self, build: Build) -> tuple[int, Estimate]:
         async with self._store.read() as queries:
             now = await queries.now()
             position = await queries.jobs_ahead(build)
             past = await queries.past_seconds(build.project)
             agents = await queries.agents_present(build.pool, now - self._silence)
-        return position, estimate(position, agents, past, now)
+        return _answer(build, position, estimate(position, agents, past, now))
+
+
+def _answer(build: Build, position: int, guess: Estimate) -> BuildAccepted:
+    status = build.state if build.state.terminal else BuildState.QUEUED
+    return BuildAccepted(
+        execution_id=build.id,
+        status=status.wire,
+        queue_position=position,
+        estimated_start_time=guess.start,
+        estimated_duration=guess.duration_seconds,
+        links=links_of(build.id),
+        warnings=build.warnings,
+    )
 
 
 def _named(request: BuildRequest, upload: UploadSource) -> BuildRequest:

@@ -50,6 +50,16 @@ class Store:
         self._one_writer = asyncio.Lock() if writer.dialect.name == "sqlite" else None
 
     @property
+    def writer(self) -> AsyncEngine:
+        """The engine that writes, for those who bring their own statements."""
+        return self._writer
+
+    @property
+    def reader(self) -> AsyncEngine:
+        """The engine that reads."""
+        return self._reader
+
+    @property
     def shared(self) -> bool:
         """Whether other producers may work on the same database."""
         return self._one_writer is None

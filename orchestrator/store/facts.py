@@ -156,10 +156,10 @@ class Facts:
         return source if isinstance(source, UploadSource) else None
 
     async def drop_uploads_before(self, moment: datetime) -> tuple[str, ...]:
-        """Remove uploads nobody used; returns their object keys."""
-        old = and_(t.uploads.c.used.is_(False), t.uploads.c.created_at < moment)
-        gone = await self._db.execute(delete(t.uploads).where(old).returning(t.uploads.c.source))
-        sources = [codec.source_from_text(row[0]) for row in gone]
+        """Forget uploads that came before a moment; returns the object keys of those that nobody used."""
+        old = t.uploads.c.created_at < moment
+        gone = await self._db.execute(delete(t.uploads).where(old).returning(t.uploads.c.source, t.uploads.c.used))
+        sources = [codec.source_from_text(row[0]) for row in gone if not row[1]]
         return tuple(source.key for source in sources if isinstance(source, UploadSource))
 
     async def put_agent(self, agent: Agent) -> None:

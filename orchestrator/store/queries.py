@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from buildyard.clock import Clock
 from buildyard.contracts.builds import BuildState, JobState, ReasonCode, RowResult
 from buildyard.contracts.events import BuildEvent
 from buildyard.errors import NotFound
+from orchestrator.domain.changing import PoolChange
 from orchestrator.domain.records import (
     Agent,
     Attempt,
@@ -89,16 +90,20 @@ class Queries:
 
     async def builds(self, which: BuildFilter) -> tuple[Build, ...]:
         """Builds, newest first (ids are UUIDv7: they sort by time)."""
-        query = select(t.builds).order_by(t.builds.c.id.desc()).limit(which.limit)
-        if which.state:
-            query = query.where(t.builds.c.state == which.state.value)
-        if which.project:
-            query = query.where(t.builds.c.project == which.project)
-        if which.pool:
-            query = query.where(t.builds.c.pool == which.pool)
-        if which.before:
-            query = query.where(t.builds.c.id < which.before)
-        return tuple(codec.build_from(row) for row in (await self._db.execute(query)).mappings())
+        builds = t.builds.c
+        wanted = [
+            builds.project == which.project if which.project else None,
+            builds.pool == which.pool if which.pool else None,
+            builds.id < which.before if which.before else None,
+        ]
+        where = [clause for clause in wanted if clause is not None]
+        if which.state is None and not (which.project or which.pool):
+            query = select(t.builds).where(*where)
+        else:
+            states = [which.state] if which.state else list(BuildState)
+            query = select(t.builds).where(builds.id.in_(_by_state(states, where, which.limit, newest=True)))
+        rows = (await self._db.execute(query.order_by(builds.id.desc()).limit(which.limit))).mappings()
+        return tuple(codec.build_from(row) for row in rows)
 
     async def dead_letters(self, which: DeadFilter) -> tuple[tuple[Build, DeadLetter], ...]:
         """Dead letters with their builds, the newest build first."""
@@ -128,19 +133,25 @@ class Queries:
             raise NotFound(f"There is no dead letter {build_id}.", remedy="`GET /api/v1/dead` lists them.")
         return codec.dead_letter_from(row)
 
+    async def open_dead_letter_count(self) -> int:
+        """How many dead letters wait for a person."""
+        query = select(func.count()).select_from(t.dead_letters).where(t.dead_letters.c.resolution.is_(None))
+        return int((await self._db.execute(query)).scalar_one())
+
     async def attempt_counts(self, build_ids: Sequence[str]) -> dict[str, int]:
         """How many attempts the jobs of each build had."""
         query = select(t.attempts.c.build_id, func.count()).where(t.attempts.c.build_id.in_(build_ids))
         return {row[0]: row[1] for row in await self._db.execute(query.group_by(t.attempts.c.build_id))}
 
     async def open_builds(
-        self, states: Sequence[BuildState], created_before: datetime | None = None, limit: int = 500
+        self, states: Sequence[BuildState], created_before: datetime | None = None, limit: int = 500, after: str = ""
     ) -> tuple[Build, ...]:
-        """Builds in the given states, oldest first."""
-        query = select(t.builds).where(t.builds.c.state.in_([state.value for state in states]))
+        """Builds in the given states with an id above `after`, by id, so oldest first."""
+        where = [t.builds.c.id > after] if after else []
         if created_before is not None:
-            query = query.where(t.builds.c.created_at < created_before)
-        query = query.order_by(t.builds.c.id).limit(limit)
+            where.append(t.builds.c.created_at < created_before)
+        ids = _by_state(states, where, limit, newest=False)
+        query = select(t.builds).where(t.builds.c.id.in_(ids)).order_by(t.builds.c.id).limit(limit)
         return tuple(codec.build_from(row) for row in (await self._db.execute(query)).mappings())
 
     async def jobs_ahead(self, build: Build) -> int:
@@ -152,12 +163,18 @@ class Queries:
         before = or_(t.jobs.c.priority > rank, and_(t.jobs.c.priority == rank, older))
         return int((await self._db.execute(select(func.count()).where(and_(ready, before)))).scalar_one())
 
+    async def ready_by_rank(self) -> dict[tuple[str, int], int]:
+        """How many jobs are ready, by pool and rank of priority; what has none is left out."""
+        query = select(t.jobs.c.pool, t.jobs.c.priority, func.count()).where(t.jobs.c.state == JobState.READY.value)
+        rows = await self._db.execute(query.group_by(t.jobs.c.pool, t.jobs.c.priority))
+        return {(row[0], row[1]): row[2] for row in rows}
+
     async def past_seconds(self, project: str, limit: int = 20) -> tuple[float, ...]:
-        """Durations of a project's last builds that succeeded, oldest first."""
+        """Durations of a project's newest builds that succeeded, oldest first."""
         query = (
             select(t.builds.c.started_at, t.builds.c.ended_at)
             .where(and_(t.builds.c.project == project, t.builds.c.state == BuildState.SUCCEEDED.value))
-            .order_by(t.builds.c.ended_at.desc())
+            .order_by(t.builds.c.id.desc())
             .limit(limit)
         )
         pairs = (await self._db.execute(query)).all()
@@ -188,9 +205,10 @@ class Queries:
         rows = (await self._db.execute(select(t.stages).where(t.stages.c.build_id == build_id))).mappings()
         return tuple(codec.stage_from(row) for row in rows)
 
-    async def segments(self, build_id: str) -> tuple[LogSegment, ...]:
-        """The log of a build, in order."""
-        query = select(t.log_segments).where(t.log_segments.c.build_id == build_id)
+    async def segments(self, build_id: str, first: int = 1) -> tuple[LogSegment, ...]:
+        """The log of a build from that line on, in order."""
+        whose = and_(t.log_segments.c.build_id == build_id, t.log_segments.c.build_last >= first)
+        query = select(t.log_segments).where(whose)
         rows = (await self._db.execute(query.order_by(t.log_segments.c.build_first))).mappings()
         return tuple(codec.segment_from(row) for row in rows)
 
@@ -247,6 +265,12 @@ class Queries:
         here = and_(t.agents.c.pool == pool, t.agents.c.left.is_(False), t.agents.c.seen_at >= since)
         return int((await self._db.execute(select(func.count()).select_from(t.agents).where(here))).scalar_one())
 
+    async def agents_by_pool(self, since: datetime) -> dict[str, int]:
+        """How many agents were heard of since a moment and have not left, by pool."""
+        here = and_(t.agents.c.left.is_(False), t.agents.c.seen_at >= since)
+        rows = await self._db.execute(select(t.agents.c.pool, func.count()).where(here).group_by(t.agents.c.pool))
+        return {row[0]: row[1] for row in rows}
+
     async def generations(self) -> dict[str, dict[int, int]]:
         """Pool -> slot -> the highest generation of an agent that ever joined there."""
         found: dict[str, dict[int, int]] = {}
@@ -258,6 +282,17 @@ class Queries:
         """When each pool last heard of any of its agents."""
         query = select(t.agents.c.pool, func.max(t.agents.c.seen_at)).group_by(t.agents.c.pool)
         return {row[0]: row[1] for row in await self._db.execute(query)}
+
+    async def pool_changes(self) -> dict[str, PoolChange]:
+        """The newest change of each pool's intake."""
+        newest = select(func.max(t.pool_changes.c.seq)).group_by(t.pool_changes.c.pool)
+        query = select(t.pool_changes).where(t.pool_changes.c.seq.in_(newest))
+        return {row["pool"]: PoolChange(**row) for row in (await self._db.execute(query)).mappings()}
+
+    async def changes_of_pool(self, pool: str) -> tuple[PoolChange, ...]:
+        """All that is kept of a pool's changes, newest first."""
+        query = select(t.pool_changes).where(t.pool_changes.c.pool == pool).order_by(t.pool_changes.c.seq.desc())
+        return tuple(PoolChange(**row) for row in (await self._db.execute(query)).mappings())
 
     async def refusals(self) -> dict[str, Refusal]:
         """The newest agent that each pool refused."""
@@ -296,14 +331,32 @@ class Queries:
         rows = await self._db.execute(select(t.jobs).where(where).order_by(t.jobs.c.not_before).limit(limit))
         return tuple(codec.job_from(row) for row in rows.mappings())
 
+    async def readers(self) -> dict[str, datetime]:
+        """By producer, until when it has recorded all reports that it took."""
+        return {row[0]: row[1] for row in await self._db.execute(select(t.readers))}
+
     async def pending_tickets(self) -> dict[str, int]:
         """Tickets in the outbox, by pool."""
         query = select(t.outbox.c.pool, func.count()).group_by(t.outbox.c.pool)
         return {row[0]: row[1] for row in await self._db.execute(query)}
 
-    async def builds_by_state(self) -> dict[str, int]:
-        """How many builds there are of each state."""
-        query = select(t.builds.c.state, func.count()).group_by(t.builds.c.state)
+    async def open_by_state(self) -> dict[str, int]:
+        """How many builds there are of each state that is no end."""
+        query = select(t.builds.c.state, func.count()).where(t.builds.c.state.in_(_OPEN)).group_by(t.builds.c.state)
+        return {row[0]: row[1] for row in await self._db.execute(query)}
+
+    async def ended_by_state(self, since: datetime | None, until: datetime | None) -> dict[str, int]:
+        """How many builds ended each way at or after `since` and before `until`; None is no bound."""
+        at = t.builds.c.ended_at
+        bounds: list[ColumnElement[bool]] = [at.is_not(None)]
+        if since is not None:
+            bounds.append(at >= since)
+        if until is not None:
+            bounds.append(at < until)
+        state = (
+            t.builds.c.state + ""
+        )  # else SQLite reads all builds from an index by state, to have its groups in order
+        query = select(state, func.count()).where(*bounds).group_by(state)
         return {row[0]: row[1] for row in await self._db.execute(query)}
 
     async def open_build_count(self) -> int:
@@ -314,3 +367,15 @@ class Queries:
     async def check(self) -> None:
         """Ask the database for anything at all."""
         await self._db.execute(select(1))
+
+
+def _by_state(
+    states: Sequence[BuildState], where: Sequence[ColumnElement[bool]], limit: int, *, newest: bool
+) -> Select[tuple[str]]:
+    """Ids of the first `limit` builds of each state: each state's come in order from an index, so none is sorted."""
+    order = t.builds.c.id.desc() if newest else t.builds.c.id
+    firsts = [
+        select(t.builds.c.id).where(t.builds.c.state == state.value, *where).order_by(order).limit(limit).subquery()
+        for state in states
+    ]
+    return select(union_all(*(select(first.c.id) for first in firsts)).subquery().c.id)

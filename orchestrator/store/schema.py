@@ -77,6 +77,8 @@ builds = Table(
     Column("force_clean", Boolean, nullable=False),
     Column("properties", Text, nullable=False),
     Column("source", Text, nullable=False),
+    Column("upload_id", _ID, index=True),
+    Column("source_gone", Boolean, nullable=False),
     Column("requester", String(255), nullable=False),
     Column("created_at", Micros, nullable=False),
     Column("state", String(12), nullable=False),
@@ -96,8 +98,11 @@ builds = Table(
     Column("log_lines", BigInteger, nullable=False),
     Column("retry_of", _ID),
     Column("warnings", Text, nullable=False),
-    Index(None, "state", "pool"),
-    Index(None, "project", "state", "ended_at"),
+    # Pages of builds, newest first, of one state at a time: more states are merged (`Queries.builds`).
+    Index(None, "state", "id"),
+    Index(None, "pool", "state", "id"),
+    Index(None, "project", "state", "id"),
+    Index(None, "ended_at", "state"),
 )
 
 jobs = Table(
@@ -115,7 +120,8 @@ jobs = Table(
     Column("ready_at", Micros),
     Column("not_before", Micros),
     Column("part", Text),
-    Index(None, "state", "pool", "priority", "ready_at"),
+    Index(None, "state", "pool", "priority", "ready_at", "id"),
+    Index(None, "state", "not_before"),
     Index(None, "build_id", "state", "kind"),
 )
 
@@ -136,6 +142,7 @@ attempts = Table(
     Column("reason", Text, nullable=False),
     PrimaryKeyConstraint("job_id", "number"),
     Index(None, "build_id", "ended_at"),
+    Index(None, "build_id", "started_at"),
     Index(None, "ended_at", "lease_until"),
 )
 
@@ -154,6 +161,21 @@ stages = Table(
     Column("reason", Text, nullable=False),
     PrimaryKeyConstraint("job_id", "attempt", "name"),
     Index(None, "build_id"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("requester", String(255), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("build_id", _ID, nullable=False),
+    Column("created_at", Micros, nullable=False, index=True),
+    Column("held_until", Micros, nullable=False),
+    Column("status", Integer),
+    Column("answer", Text, nullable=False, server_default=""),
+    Column("location", Text, nullable=False, server_default=""),
+    PrimaryKeyConstraint("requester", "key"),
 )
 
 log_segments = Table(
@@ -257,4 +279,22 @@ slots = Table(
     Column("slot", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     PrimaryKeyConstraint("pool", "slot"),
+)
+
+pool_changes = Table(
+    "pool_changes",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("pool", String(40), nullable=False, index=True),
+    Column("paused", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requester", String(255), nullable=False),
+    Column("at", Micros, nullable=False),
+)
+
+readers = Table(
+    "readers",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("read_until", Micros, nullable=False),
 )

@@ -7,17 +7,20 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
-from sqlalchemy import and_, case, delete, func, insert, select, update
+from sqlalchemy import ScalarSelect, and_, delete, func, insert, or_, select, union_all, update
 
-from buildyard.contracts.builds import JobState, Outcome, ReasonCode, RowResult
+from buildyard.contracts.builds import JobKind, JobState, Outcome, Priority, ReasonCode, RowResult
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.messages import Ticket
 from buildyard.errors import NotFound
 from orchestrator.domain.records import Agent, Attempt, Build, DeadLetter, EventDraft, Job, JobCounts, Step
+from orchestrator.domain.retention import SourceUse
 from orchestrator.store import codec
 from orchestrator.store import schema as t
-from orchestrator.store.facts import Facts
+from orchestrator.store.changes import Changes
+from orchestrator.store.queries import Queries
 
 CLAIM_SECONDS = 30
 """A ticket that a producer took from the outbox and did not publish in this time is anybody's."""
@@ -32,8 +35,13 @@ class Saved:
     tickets: tuple[Ticket, ...]
 
 
-class Transaction(Facts):
+class Transaction(Changes):
     """One transaction. `now` is the store's own clock, read once."""
+
+    @property
+    def queries(self) -> Queries:
+        """What may be asked of the store, within this transaction."""
+        return Queries(self._db, self._clock)
 
     # ------------------------------------------------------------------ reading what a decision needs
 
@@ -83,18 +91,21 @@ class Transaction(Facts):
         return tuple(codec.attempt_from(row) for row in rows)
 
     async def counts_beside(self, job: Job, max_attempts: int) -> JobCounts:
-        """The other jobs of the job's build; `max_attempts` is from when on a job is given up."""
-        open_states = [JobState.WAITING.value, JobState.READY.value, JobState.RUNNING.value]
-        is_open_row = and_(t.jobs.c.kind == "rows", t.jobs.c.state.in_(open_states))
+        """The other jobs of the job's build; `max_attempts` is from when on a job is given up.
+
+        Of open and running jobs one at most is counted: whether there is any is all that is asked.
+        """
+        others = and_(t.jobs.c.build_id == job.build_id, t.jobs.c.id != job.id)
+        rows = and_(others, t.jobs.c.kind == JobKind.ROWS.value)
+        is_open = t.jobs.c.state.in_([JobState.WAITING.value, JobState.READY.value, JobState.RUNNING.value])
         spent = t.jobs.c.crashes + t.jobs.c.failures >= max_attempts
-        is_given_up = and_(t.jobs.c.kind == "rows", t.jobs.c.state == JobState.FAILED.value, spent)
-        query = select(
-            *(
-                func.coalesce(func.sum(case((which, 1), else_=0)), 0)
-                for which in (is_open_row, t.jobs.c.state == JobState.RUNNING.value, is_given_up)
-            )
-        ).where(and_(t.jobs.c.build_id == job.build_id, t.jobs.c.id != job.id))
-        open_rows, running, given_up = (await self._db.execute(query)).one()
+        found = [
+            select(t.jobs.c.id).where(rows, is_open).limit(1),  # a batch has thousands, and this is asked for each
+            select(t.jobs.c.id).where(others, t.jobs.c.state == JobState.RUNNING.value).limit(1),
+            select(t.jobs.c.id).where(rows, t.jobs.c.state == JobState.FAILED.value, spent),
+        ]
+        counts = [select(func.count()).select_from(one.subquery()).scalar_subquery() for one in found]
+        open_rows, running, given_up = (await self._db.execute(select(*counts))).one()
         return JobCounts(open_rows=int(open_rows), running=int(running), given_up=int(given_up))
 
     async def best_ready(self, pool: str) -> tuple[Build, str] | None:
@@ -105,9 +116,7 @@ class Transaction(Facts):
         query = (
             select(t.builds, t.jobs.c.id.label("job_id"))
             .join(t.jobs, t.jobs.c.build_id == t.builds.c.id)
-            .where(and_(t.jobs.c.state == JobState.READY.value, t.jobs.c.pool == pool))
-            .order_by(t.jobs.c.priority.desc(), t.jobs.c.ready_at, t.jobs.c.id)
-            .limit(1)
+            .where(t.jobs.c.id == _next_job(pool))
             .with_for_update(of=t.builds)
         )
         row = (await self._db.execute(query)).mappings().first()
@@ -127,12 +136,22 @@ class Transaction(Facts):
 
     async def create(self, step: Step) -> Saved:
         """A new build with all that comes with it."""
-        build, events = await self._numbered(step.build, step.events)
-        await self._db.execute(insert(t.builds).values(codec.build_values(build)))
-        if step.new_jobs:
-            await self._db.execute(insert(t.jobs), [codec.job_values(job) for job in step.new_jobs])
-        await self._add_events(events)
-        return Saved(build, events, await self.add_tickets(build.pool, step.tickets))
+        [saved] = await self.create_all([step])
+        return saved
+
+    async def create_all(self, steps: Sequence[Step]) -> list[Saved]:
+        """New builds with all that comes with them: as many statements for all as for one."""
+        numbered = [await self._numbered(step.build, step.events) for step in steps]
+        await self._db.execute(insert(t.builds), [codec.build_values(build) for build, _ in numbered])
+        jobs = [codec.job_values(job) for step in steps for job in step.new_jobs]
+        if jobs:
+            await self._db.execute(insert(t.jobs), jobs)
+        await self._add_events([event for _, events in numbered for event in events])
+        tickets = iter(await self._issue([step.build.pool for step in steps for _ in range(step.tickets)]))
+        return [
+            Saved(build, events, tuple(islice(tickets, step.tickets)))
+            for step, (build, events) in zip(steps, numbered, strict=True)
+        ]
 
     async def save(self, step: Step) -> Saved:
         """All that a step changes."""
@@ -177,13 +196,7 @@ class Transaction(Facts):
 
     async def add_tickets(self, pool: str, count: int) -> tuple[Ticket, ...]:
         """Tickets in the outbox, already taken by this producer, which publishes them after the commit."""
-        if not count:
-            return ()
-        until = await self.now() + timedelta(seconds=CLAIM_SECONDS)
-        tickets = tuple(Ticket(ticket_id=self._clock.new_id(), pool=pool) for _ in range(count))
-        rows = [{"id": ticket.ticket_id, "pool": pool, "claimed_until": until} for ticket in tickets]
-        await self._db.execute(insert(t.outbox), rows)
-        return tickets
+        return await self._issue([pool] * count)
 
     async def take_tickets(self, limit: int, *, everything: bool) -> tuple[Ticket, ...]:
         """Tickets nobody publishes: take up to `limit`. `everything`: also those another run of ours had taken."""
@@ -200,7 +213,52 @@ class Transaction(Facts):
         """They are published and confirmed."""
         await self._db.execute(delete(t.outbox).where(t.outbox.c.id.in_(list(ticket_ids))))
 
+    # ------------------------------------------------------------------ what is kept, and who reads
+
+    async def source_uses(self, upload_ids: Sequence[str]) -> tuple[SourceUse, ...]:
+        """The builds of uploads, held: none of them is built again until this transaction ends."""
+        of_uploads = t.builds.c.upload_id.in_(upload_ids)
+        await self._db.execute(select(t.builds.c.id).where(of_uploads).order_by(t.builds.c.id).with_for_update())
+        # Asked again: while the lock was waited for, one of them may have been built again.
+        waits = and_(t.dead_letters.c.build_id.is_not(None), t.dead_letters.c.resolution.is_(None))
+        query = (
+            select(t.builds.c.upload_id, t.builds.c.ended_at, waits)
+            .join(t.dead_letters, t.dead_letters.c.build_id == t.builds.c.id, isouter=True)
+            .where(of_uploads)
+        )
+        return tuple(SourceUse(row[0], row[1], bool(row[2])) for row in await self._db.execute(query))
+
+    async def unbuilt_uploads(self, upload_ids: Sequence[str]) -> set[str]:
+        """Those uploads that wait for their first build."""
+        waiting = and_(t.uploads.c.id.in_(upload_ids), t.uploads.c.used.is_(False))
+        return set((await self._db.execute(select(t.uploads.c.id).where(waiting))).scalars())
+
+    async def let_go(self, upload_ids: Sequence[str]) -> None:
+        """From now on these uploads cannot be built, and their objects may go."""
+        of_uploads = t.builds.c.upload_id.in_(upload_ids)
+        await self._db.execute(update(t.builds).where(of_uploads).values(source_gone=True))
+        await self._db.execute(delete(t.uploads).where(t.uploads.c.id.in_(upload_ids)))
+
+    async def note_reader(self, name: str, until: datetime) -> None:
+        """A producer has recorded all reports that it had taken by then."""
+        await self._upsert(t.readers, {"name": name, "read_until": until}, ("name",), {"read_until": until})
+
+    async def drop_readers(self, name: str, before: datetime) -> None:
+        """Forget a producer that goes, and those not heard of since a moment."""
+        gone = or_(t.readers.c.name == name, t.readers.c.read_until < before)
+        await self._db.execute(delete(t.readers).where(gone))
+
     # ------------------------------------------------------------------ inside
+
+    async def _issue(self, pools: Sequence[str]) -> tuple[Ticket, ...]:
+        """A ticket for each of these pools, in their order."""
+        if not pools:
+            return ()
+        until = await self.now() + timedelta(seconds=CLAIM_SECONDS)
+        tickets = tuple(Ticket(ticket_id=self._clock.new_id(), pool=pool) for pool in pools)
+        rows = [{"id": ticket.ticket_id, "pool": ticket.pool, "claimed_until": until} for ticket in tickets]
+        await self._db.execute(insert(t.outbox), rows)
+        return tickets
 
     async def _save_attempt(self, attempt: Attempt) -> None:
         values = codec.attempt_values(attempt)
@@ -256,3 +314,17 @@ class Transaction(Facts):
         ]
         if values:
             await self._db.execute(insert(t.events), values)
+
+
+def _next_job(pool: str) -> ScalarSelect[str]:
+    """The id of the pool's best ready job: the oldest of each priority by the index, then the best of these few."""
+    oldest = [
+        select(t.jobs.c.id, t.jobs.c.priority)
+        .where(t.jobs.c.state == JobState.READY.value, t.jobs.c.pool == pool, t.jobs.c.priority == priority.rank)
+        .order_by(t.jobs.c.ready_at, t.jobs.c.id)
+        .limit(1)
+        .subquery()
+        for priority in Priority
+    ]
+    few = union_all(*(select(one) for one in oldest)).subquery()
+    return select(few.c.id).order_by(few.c.priority.desc()).limit(1).scalar_subquery()

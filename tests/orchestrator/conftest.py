@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from buildyard.clock import SystemClock
-from buildyard.contracts.messages import CancelJob, DrainAgent, Ticket
+from buildyard.contracts.messages import Order, Ticket
 from buildyard.contracts.scaling import PoolConfig
+from buildyard.errors import NotFound
+from buildyard.objects.store import MemoryObjects
+from buildyard.ports import ObjectInfo, ObjectStore
 from orchestrator.domain.records import Build, Limits
 from orchestrator.feed import Feed
 from orchestrator.service import Farm, Outlets, Service
@@ -34,9 +37,26 @@ class Caught:
     """What the service told its outlets."""
 
     tickets: list[Ticket] = field(default_factory=list)
-    controls: list[CancelJob | DrainAgent] = field(default_factory=list)
+    controls: list[Order] = field(default_factory=list)
     ended: list[Build] = field(default_factory=list)
     received: list[Build] = field(default_factory=list)
+
+
+class Uploads(MemoryObjects):
+    """An object store in which every upload is found until it is deleted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deleted: set[str] = set()
+
+    async def head(self, key: str) -> ObjectInfo:
+        if key in self.deleted:
+            raise NotFound(f"There is no object {key!r}.")
+        return ObjectInfo(key, 3)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        await super().delete(keys)
+        self.deleted.update(keys)
 
 
 @dataclass
@@ -44,6 +64,7 @@ class Yard:
     """A service with everything around it."""
 
     store: Store
+    objects: ObjectStore
     service: Service
     views: Views
     feed: Feed
@@ -87,6 +108,7 @@ async def yard(store_url: str) -> AsyncIterator[Yard]:
         ended=caught.ended.append,
         received=caught.received.append,
     )
-    service = Service(store, feed, farm, clock, outlets)
-    yield Yard(store, service, Views(store, POOLS, timedelta(seconds=30)), feed, clock, caught)
+    objects = Uploads()
+    service = Service(store, objects, feed, farm, clock, outlets)
+    yield Yard(store, objects, service, Views(store, POOLS, timedelta(seconds=30)), feed, clock, caught)
     await store.close()

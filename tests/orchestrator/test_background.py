@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from buildyard.broker import open_broker
-from buildyard.contracts.builds import UploadSource
+from buildyard.clock import Clock
+from buildyard.contracts.builds import BuildState, UploadSource
 from buildyard.contracts.messages import TICKET, Heartbeat, read_message
-from buildyard.errors import BrokerUnavailable, Conflict
-from buildyard.ports import DEAD, REPORTS, Broker, ObjectStore, doorbell, jobs
+from buildyard.errors import Conflict, DeliveryLost
+from buildyard.objects import open_objects
+from buildyard.ports import DEAD, REPORTS, Broker, doorbell, jobs
+from orchestrator.admission import Admission
+from orchestrator.domain.retention import Keep
+from orchestrator.hearing import Hearing, HearingParts
 from orchestrator.relay import Relay
 from orchestrator.reports import Reports
+from orchestrator.scan.none import NoScan
 from orchestrator.store.queries import DeadFilter
 from orchestrator.sweep import Sweeper, SweepParts
+from orchestrator.upkeep import Upkeep
 from tests.orchestrator.conftest import LIMITS, Yard
 from tests.orchestrator.test_service import CLOCK, a_request, an_upload, claim, claimed, fact, finished, join, submit
 
@@ -38,7 +47,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
 
 
 async def until(what: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await what():
             await asyncio.sleep(0.01)
 
@@ -109,7 +118,7 @@ class _Lost:
         self.redelivered = False
 
     async def ack(self) -> None:
-        raise BrokerUnavailable("The channel is gone.")
+        raise DeliveryLost("The channel is gone.")
 
     async def release(self) -> None:
         raise AssertionError
@@ -118,31 +127,25 @@ class _Lost:
         raise AssertionError(reason)
 
 
-class _NoObjects:
-    """An object store that only forgets."""
-
-    def __init__(self) -> None:
-        self.deleted: list[str] = []
-
-    async def delete(self, keys: list[str]) -> None:
-        self.deleted += keys
-
-
-def sweeper(yard: Yard, broker: Broker, objects: object | None = None) -> Sweeper:
-    store_objects: ObjectStore = objects or _NoObjects()  # type: ignore[assignment] # the sweeper only deletes
+def sweeper(yard: Yard, broker: Broker, clock: Clock | None = None, name: str = "here:1") -> Sweeper:
+    """A sweeper whose checks are all due at each pass, and that has listened for long."""
+    clock = clock or _Late()
+    reports = Reports(broker, yard.service, yard.feed)
+    hearing = Hearing(HearingParts(yard.store, broker, clock, LIMITS.lease_seconds, "linux", reports.recorded, name))
+    hearing._since = -100_000.0
     return Sweeper(
         SweepParts(
             store=yard.store,
             service=yard.service,
-            broker=broker,
-            objects=store_objects,
+            hearing=hearing,
+            upkeep=Upkeep(yard.store, yard.objects, Keep(timedelta(hours=24), timedelta(hours=168))),
             relay=Relay(yard.store, broker),
-            clock=_Late(),
+            clock=clock,
             limits=LIMITS,
             pools=("linux",),
             sweep_seconds=0.01,
-            upload_keep=timedelta(hours=24),
             silence=timedelta(seconds=30),
+            settle=lambda: None,
         )
     )
 
@@ -154,7 +157,7 @@ class _Late(type(CLOCK)):  # type: ignore[misc] # the system clock, whose second
         self._seconds = 0.0
 
     def monotonic(self) -> float:
-        self._seconds += 60
+        self._seconds += 600
         return self._seconds
 
 
@@ -237,25 +240,98 @@ async def test_a_build_whose_worker_never_ends_it_is_timed_out(yard: Yard, broke
     assert not await yard.service.record(finished(spec)), "what its worker still reports changes nothing"
 
 
+async def stored(yard: Yard) -> UploadSource:
+    upload = an_upload()
+    await yard.objects.put(upload.key, b"abc")
+    return upload
+
+
+async def is_stored(yard: Yard, upload: UploadSource) -> bool:
+    return upload.key in [info.key async for info in yard.objects.list("uploads")]
+
+
 async def test_an_upload_that_nobody_builds_goes_after_a_day(yard: Yard, broker: Broker) -> None:
-    upload: UploadSource = an_upload()
+    upload = await stored(yard)
     await yard.service.keep_upload(upload, requester="local")
-    objects = _NoObjects()
     yard.clock.ahead = timedelta(hours=25)
 
-    await sweeper(yard, broker, objects)._pass()
+    await sweeper(yard, broker)._pass()
 
-    assert objects.deleted == [upload.key]
+    assert not await is_stored(yard, upload)
 
 
-async def test_the_upload_of_a_dead_letter_stays_for_its_requeue(yard: Yard, broker: Broker) -> None:
-    upload: UploadSource = an_upload()
-    await yard.service.keep_upload(upload, requester="local")
-    await yard.service.start_upload(upload.upload_id, a_request(), requester="local")
-    objects = _NoObjects()
+async def test_the_upload_of_a_dead_letter_stays_until_it_is_settled_and_another_one_goes_after_a_week(
+    yard: Yard, broker: Broker
+) -> None:
+    kept, gone = await stored(yard), await stored(yard)
+    await yard.service.submit(a_request(), kept, requester="local")
+    cancelled = (await yard.service.submit(a_request(), gone, requester="local")).execution_id
+    await yard.service.cancel(cancelled, requester="local")
     yard.clock.ahead = timedelta(hours=25)
-    await sweeper(yard, broker, objects)._pass()
-
+    await sweeper(yard, broker)._pass()
     [letter] = (await yard.views.dead_letters(DeadFilter())).dead
     assert letter.reason_code == "queued_too_long"
-    assert objects.deleted == []
+
+    yard.clock.ahead = timedelta(hours=100)
+    await sweeper(yard, broker)._pass()
+    assert await is_stored(yard, gone), "it may still be built again"
+    yard.clock.ahead = timedelta(hours=200)
+    await sweeper(yard, broker)._pass()
+
+    assert await is_stored(yard, kept)
+    assert not await is_stored(yard, gone)
+    with pytest.raises(Conflict, match="kept no more") as told:
+        await yard.service.retry(cancelled, requester="local")
+    assert told.value.code == "upload_gone"
+    again = await yard.service.requeue(letter.execution_id, requester="local")
+    await yard.service.cancel(again.execution_id, requester="local")
+    yard.clock.ahead = timedelta(hours=400)
+    await sweeper(yard, broker)._pass()
+    assert not await is_stored(yard, kept)
+
+
+async def test_a_build_whose_upload_somebody_removed_is_not_built_again(yard: Yard) -> None:
+    upload = await stored(yard)
+    build = (await yard.service.submit(a_request(), upload, requester="local")).execution_id
+    await yard.service.cancel(build, requester="local")
+    await yard.objects.delete([upload.key])
+
+    with pytest.raises(Conflict, match="kept no more"):
+        await yard.service.retry(build, requester="local")
+
+
+async def test_what_crashed_uploads_left_goes_after_a_day(yard: Yard, broker: Broker, tmp_path: Path) -> None:
+    objects = open_objects(f"file://{tmp_path}/objects")
+    old, fresh = CLOCK.new_id(), CLOCK.new_id()
+    for key in (f"quarantine/{old}", f"uploads/{old}"):
+        await objects.put(key, b"abc")
+    torn = [tmp_path / f"objects/quarantine/{fresh}#{number}" for number in (1, 2)]
+    for path in torn:
+        path.write_bytes(b"abc")
+    os.utime(torn[0], (0, 0))
+    yard.clock.ahead = timedelta(hours=25)
+
+    await Upkeep(yard.store, objects, Keep(timedelta(hours=24), timedelta(hours=168))).drop_old_objects()
+
+    assert [info.key async for info in objects.list("")] == []
+    assert [path.exists() for path in torn] == [False, True], "one that is being written stays"
+
+
+async def test_a_received_build_that_another_producer_left_is_taken_up(store_url: str, yard: Yard) -> None:
+    upload = await stored(yard)
+    yard.service._farm = replace(yard.service._farm, admits_at_once=False)
+    build = (await yard.service.submit(a_request(), upload, requester="local")).execution_id
+    admission = Admission(yard.store, yard.objects, NoScan(), yard.service, asyncio.Queue())
+
+    await admission._find(timedelta(seconds=30))
+    assert admission._received.empty(), "its own producer has it in hand"
+    yard.clock.ahead = timedelta(seconds=31)
+    await admission._find(timedelta(seconds=30))
+    working = asyncio.create_task(admission._admit_all())
+
+    async def queued() -> bool:
+        async with yard.store.read() as queries:
+            return (await queries.build(build)).state is BuildState.QUEUED
+
+    await until(queued)
+    working.cancel()

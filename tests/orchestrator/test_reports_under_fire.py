@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +95,9 @@ class _Deaf:
             raise UnknownCount("It cannot be counted.")
         return await self._broker.depth(channel)
 
+    async def witnesses(self, channel: Channel) -> tuple[Depth, ...]:
+        return (await self.depth(channel),)
+
     async def publish(self, channel: Channel, bodies: list[bytes]) -> None:
         if self.ill:
             raise BrokerUnavailable("It takes nothing.")
@@ -110,18 +112,18 @@ async def test_after_an_outage_of_the_broker_workers_get_a_lease_s_time_to_be_he
     async with yard.store.begin() as tx:
         await tx._db.execute(update(schema.attempts).values(lease_until=START))
     deaf = _Deaf(broker, counts=counts)
-    sweeping = sweeper(yard, deaf)  # type: ignore[arg-type] # the two methods that the check uses
     clock = _Steps()
-    sweeping._parts = replace(sweeping._parts, clock=clock)
-    sweeping._heard_since = -1000.0
+    sweeping = sweeper(yard, deaf, clock)  # type: ignore[arg-type] # the three methods that the check uses
 
     await sweeping._expire_leases()
     deaf.ill = False
     clock.at += LIMITS.lease_seconds - 1
+    sweeping._hearing._seen = None  # these seconds run ahead of the store's clock, which is no jump of it
     await sweeping._expire_leases()
     assert (await yard.views.build(spec.build_id)).attempts[0].outcome is None
 
     clock.at += 2
+    sweeping._hearing._seen = None
     await sweeping._expire_leases()
     assert (await yard.views.build(spec.build_id)).attempts[0].outcome == "Lost"
 

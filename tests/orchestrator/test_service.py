@@ -258,9 +258,10 @@ async def test_an_expired_lease_sends_the_job_to_another_agent(yard: Yard) -> No
 async def _expired(yard: Yard, spec: JobSpec) -> bool:
     async with yard.store.read() as queries:
         attempt = next(one for one in await queries.live_attempts() if one.job_id == spec.job_id)
-        if attempt.lease_until > await queries.now():
+        now = await queries.now()
+        if attempt.lease_until > now:
             return False
-    return await yard.service.expire(attempt)
+    return await yard.service.expire(attempt, now)
 
 
 async def test_cancelling_a_running_build_tells_its_worker_and_waits_for_it(yard: Yard) -> None:

@@ -24,7 +24,8 @@ from buildyard.contracts.api import (
     Trace,
     UploadStored,
 )
-from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult, Source, UploadSource
+from buildyard.contracts.builds import ArtifactRecord, BuildState, Priority, RowResult, Source, UploadSource
+from buildyard.contracts.changing import PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, RequeuedList
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.messages import LogLine, LogLines
@@ -35,7 +36,7 @@ from orchestrator.api import ApiParts, examples
 from orchestrator.api.gate import Gate
 from orchestrator.api.metrics import Metrics
 from orchestrator.api.parts import ProcessState
-from orchestrator.domain.records import LogSegment
+from orchestrator.domain.records import LogSegment, StoredArtifact
 from orchestrator.feed import Feed
 from orchestrator.service import Service
 from orchestrator.store.queries import DeadFilter
@@ -105,6 +106,10 @@ class MemoryObjects:
             self.kept.pop(key, None)
         self.cleaned.set()
 
+    async def drop_torn(self, prefix: str, age_seconds: float) -> int:
+        del prefix, age_seconds
+        return 0
+
     def _check(self) -> None:
         if self.failure is not None:
             raise self.failure
@@ -145,6 +150,8 @@ class FakeService:
     again: list[str] = field(default_factory=list)
     matching: list[DeadFilter] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
+    intakes: list[tuple[str, bool, str]] = field(default_factory=list)
+    priorities: list[tuple[str, Priority]] = field(default_factory=list)
 
     async def submit(
         self, request: BuildRequest, source: Source, *, requester: str, build_id: str | None = None
@@ -154,7 +161,8 @@ class FakeService:
         self.submitted.append((request, source))
         return examples.accepted
 
-    async def submit_git(self, request: BuildRequest, *, requester: str) -> BuildAccepted:
+    async def submit_git(self, request: BuildRequest, *, requester: str, build_id: str | None = None) -> BuildAccepted:
+        assert build_id is None  # without a key the service chooses
         self._check(requester)
         self.started.append(("", request))
         return examples.accepted
@@ -164,7 +172,10 @@ class FakeService:
         self.kept.append(upload)
         return examples.stored.model_copy(update={"job_id": upload.upload_id, "size_bytes": upload.size_bytes})
 
-    async def start_upload(self, job_id: str, request: BuildRequest, *, requester: str) -> BuildAccepted:
+    async def start_upload(
+        self, job_id: str, request: BuildRequest, *, requester: str, build_id: str | None = None
+    ) -> BuildAccepted:
+        assert build_id is None  # without a key the service chooses
         self._check(requester)
         if job_id != UPLOAD_ID:
             raise NotFound(f"There is no unused upload {job_id}.")
@@ -190,7 +201,8 @@ class FakeService:
         self._check(requester)
         return examples.cancelled.model_copy(update={"execution_id": build_id})
 
-    async def retry(self, build_id: str, *, requester: str) -> BuildAccepted:
+    async def retry(self, build_id: str, *, requester: str, new_id: str | None = None) -> BuildAccepted:
+        assert new_id is None  # without a key the service chooses
         self._check(requester)
         self.again.append(build_id)
         return examples.accepted
@@ -201,6 +213,14 @@ class FakeService:
         self._check(requester)
         self.matching.append(which)
         return examples.requeued
+
+    async def set_intake(self, pool: str, *, paused: bool, reason: str, requester: str) -> None:
+        self._check(requester)
+        self.intakes.append((pool, paused, reason))
+
+    async def set_priority(self, build_id: str, priority: Priority, *, requester: str) -> None:
+        self._check(requester)
+        self.priorities.append((build_id, priority))
 
     async def drop(self, build_id: str, reason: str, *, requester: str) -> None:
         self._check(requester)
@@ -223,11 +243,12 @@ class FakeViews:
     told: list[BuildEvent] = field(default_factory=list)
     results: list[RowResult] = field(default_factory=list)
     record: ArtifactRecord | None = None
+    stored: list[StoredArtifact] = field(default_factory=list)
     asked: dict[str, object] = field(default_factory=dict)
     dead_asked: DeadFilter | None = None
     in_hand: Load = field(default_factory=lambda: Load(0, None))
     counts: StoreCounts = field(
-        default_factory=lambda: StoreCounts({"Running": 2, "Succeeded": 7}, 2, examples.pools.pools)
+        default_factory=lambda: StoreCounts({"Running": 2, "Succeeded": 7}, 2, examples.pools.pools, 4)
     )
     calls: list[str] = field(default_factory=list)
 
@@ -260,6 +281,15 @@ class FakeViews:
         self._known(build_id)
         return examples.artifacts
 
+    async def stored_artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
+        self._known(build_id)
+        return tuple(self.stored)
+
+    async def pool_events(self, pool: str) -> PoolEventList:
+        self._check()
+        self.asked = {"pool": pool}
+        return examples.pool_events
+
     async def artifact(self, artifact_id: str) -> ArtifactRecord:
         self._check()
         if artifact_id != ARTIFACT_ID or self.record is None:
@@ -282,10 +312,11 @@ class FakeViews:
         self._known(build_id)
         return tuple(event for event in self.told if event.seq > after)[:limit]
 
-    async def log_segments(self, build_id: str) -> tuple[LogSegment, ...]:
+    async def log_segments(self, build_id: str, tail: int | None = None) -> tuple[LogSegment, ...]:
         self.calls.append("log_segments")
         self._known(build_id)
-        return tuple(self.segments)
+        first = 1 if tail is None or not self.segments else self.segments[-1].build_last - tail + 1
+        return tuple(segment for segment in self.segments if segment.build_last >= first)
 
     async def trace(self, build_id: str) -> Trace:
         self._known(build_id)

@@ -27,10 +27,35 @@ async def test_dead_letters_are_listed_by_what_is_asked_for(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize(
-    "query", ["reasonCode=bad_luck", "since=yesterday", "since=2026-11-21T09:30:00", "limit=0", "pool=%00"]
+    "query",
+    [
+        "reasonCode=bad_luck",
+        "since=yesterday",
+        "since=2026-11-21T09:30:00",
+        "since=2026-11-21",
+        "since=1763717400",
+        "since=0",
+        "since=2026-11-21%2009:30Z",
+        "limit=0",
+        "pool=%00",
+    ],
 )
 async def test_a_filter_that_cannot_be_read_is_refused(client: httpx.AsyncClient, query: str) -> None:
     assert (await client.get(f"/api/v1/dead?{query}")).status_code == 422
+
+
+@pytest.mark.parametrize("since", [0, 1763717400, 1763717400.5, "1763717400", "2026-11-21", "2026-11-21T09:30:00"])
+async def test_a_requeue_reads_times_as_rfc_3339_only(client: httpx.AsyncClient, since: object) -> None:
+    answer = await client.post("/api/v1/dead/requeue", json={"since": since})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "since")
+
+
+async def test_the_word_requeue_is_no_dead_letter(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/dead/requeue")
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert (await client.get("/api/v1/dead/not-an-id")).status_code == 404
 
 
 async def test_a_dead_letter_shows_the_last_fifty_lines_of_its_log(client: httpx.AsyncClient, farm: Farm) -> None:

@@ -159,6 +159,18 @@ async def test_a_last_event_id_that_is_no_number_begins_from_the_start(
         assert await ids(stream, 2) == [1, 2]
 
 
+async def test_a_last_event_id_from_the_future_waits_for_its_successor_and_ends_with_the_build(
+    served: httpx.AsyncClient, farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.api.events._TICK_SECONDS", 0.01)
+    monkeypatch.setattr("orchestrator.api.events._RECHECK_SECONDS", 0.05)
+    farm.tell("build_received")
+    async with watching(served, headers={"Last-Event-ID": "999999999"}) as stream:
+        farm.tell("build_queued")
+        farm.end()
+        assert [block async for block in stream if not block.startswith(":")] == []
+
+
 async def test_streams_end_when_the_producer_stops(
     served: httpx.AsyncClient, farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

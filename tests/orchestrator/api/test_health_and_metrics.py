@@ -17,7 +17,7 @@ async def test_a_producer_that_can_work_is_ready(client: httpx.AsyncClient, path
     answer = await client.get(path)
 
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-    assert {check["name"] for check in answer.json()["checks"]} == {"store", "broker", "objects"}
+    assert {check["name"] for check in answer.json()["checks"]} == {"store", "broker", "objects", "disk"}
 
 
 @pytest.mark.parametrize("part", ["store", "broker", "objects"])
@@ -62,6 +62,7 @@ async def test_a_process_that_stops_is_not_ready(client: httpx.AsyncClient, farm
 
 async def test_metrics_tell_builds_pools_and_health(client: httpx.AsyncClient, farm: Farm) -> None:
     farm.broker.depths["jobs.linux"] = 41
+    farm.metrics.report_refused("heartbeat")
     farm.metrics.build_ended("Succeeded", "shop", 12.5)
     farm.metrics.build_ended("timed_out", "shop", 900)
     await client.get(f"/api/v1/builds/{BUILD_ID}")
@@ -77,6 +78,8 @@ async def test_metrics_tell_builds_pools_and_health(client: httpx.AsyncClient, f
         'build_duration_seconds_sum{project="shop"} 912.5',
         'build_duration_seconds_bucket{le="30.0",project="shop"} 1.0',
         "active_builds 2.0",
+        "open_dead_letters 4.0",
+        'refused_reports_total{report="heartbeat"} 1.0',
         "health_status 1.0",
         'builds_in_status{status="running"} 2.0',
         'pool_ready_jobs{pool="linux"} 41.0',
@@ -95,6 +98,7 @@ async def test_a_queue_that_cannot_be_counted_is_absent_and_never_zero(client: h
     page = (await client.get("/metrics")).text
 
     assert "queue_depth{" not in page
+    assert 'unknown_readings_total{pool="linux"} 1.0' in page.splitlines()
     assert "health_status 1.0" in page
 
 

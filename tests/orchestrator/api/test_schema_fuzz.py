@@ -27,22 +27,6 @@ RULES: dict[str, Any] = {
         # a request may be well-formed and yet be refused by what the farm has: its pools, its hosts, its longest build
         "positive_data_acceptance": {"expected-statuses": ["2xx", "3xx", 400, 401, 403, 404, 409, 413, 415, 416, 422]},
     },
-    "operations": [
-        {
-            # a time may also be given in seconds since 1970
-            "include-operation-id": "list_dead_letters",
-            "checks": {"negative_data_rejection": {"enabled": False}},
-        },
-        {
-            # the same, and its path is also that of GET /api/v1/dead/{build_id}, which finds no letter by that name
-            "include-operation-id": "requeue_dead_letters",
-            "checks": {
-                "negative_data_rejection": {"enabled": False},
-                "unsupported_method": {"enabled": False},
-                "allow_header_conformance": {"enabled": False},
-            },
-        },
-    ],
 }
 FUZZ = settings(
     max_examples=TRIES,

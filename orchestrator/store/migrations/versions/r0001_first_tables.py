@@ -14,7 +14,10 @@ depends_on = None
 def upgrade() -> None:
     _agents()
     _builds()
+    _idempotency_keys()
     _outbox()
+    _pool_changes()
+    _readers()
     _refusals()
     _slots()
     _uploads()
@@ -61,6 +64,8 @@ def _builds() -> None:
         sa.Column("force_clean", sa.Boolean(), nullable=False),
         sa.Column("properties", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("upload_id", sa.String(length=36), nullable=True),
+        sa.Column("source_gone", sa.Boolean(), nullable=False),
         sa.Column("requester", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
@@ -82,8 +87,11 @@ def _builds() -> None:
         sa.Column("warnings", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
-    op.create_index(op.f("ix_builds_project_state_ended_at"), "builds", ["project", "state", "ended_at"], unique=False)
-    op.create_index(op.f("ix_builds_state_pool"), "builds", ["state", "pool"], unique=False)
+    op.create_index(op.f("ix_builds_ended_at_state"), "builds", ["ended_at", "state"], unique=False)
+    op.create_index(op.f("ix_builds_pool_state_id"), "builds", ["pool", "state", "id"], unique=False)
+    op.create_index(op.f("ix_builds_project_state_id"), "builds", ["project", "state", "id"], unique=False)
+    op.create_index(op.f("ix_builds_state_id"), "builds", ["state", "id"], unique=False)
+    op.create_index(op.f("ix_builds_upload_id"), "builds", ["upload_id"], unique=False)
 
 
 def _outbox() -> None:
@@ -95,6 +103,46 @@ def _outbox() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     op.create_index(op.f("ix_outbox_claimed_until"), "outbox", ["claimed_until"], unique=False)
+
+
+def _idempotency_keys() -> None:
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("requester", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("build_id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("held_until", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("answer", sa.Text(), server_default="", nullable=False),
+        sa.Column("location", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("requester", "key", name=op.f("pk_idempotency_keys")),
+    )
+    op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False)
+
+
+def _pool_changes() -> None:
+    op.create_table(
+        "pool_changes",
+        sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("pool", sa.String(length=40), nullable=False),
+        sa.Column("paused", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("requester", sa.String(length=255), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_pool_changes")),
+    )
+    op.create_index(op.f("ix_pool_changes_pool"), "pool_changes", ["pool"], unique=False)
+
+
+def _readers() -> None:
+    op.create_table(
+        "readers",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("read_until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_readers")),
+    )
 
 
 def _refusals() -> None:
@@ -193,8 +241,12 @@ def _jobs() -> None:
     )
     op.create_index(op.f("ix_jobs_build_id_state_kind"), "jobs", ["build_id", "state", "kind"], unique=False)
     op.create_index(
-        op.f("ix_jobs_state_pool_priority_ready_at"), "jobs", ["state", "pool", "priority", "ready_at"], unique=False
+        op.f("ix_jobs_state_pool_priority_ready_at_id"),
+        "jobs",
+        ["state", "pool", "priority", "ready_at", "id"],
+        unique=False,
     )
+    op.create_index(op.f("ix_jobs_state_not_before"), "jobs", ["state", "not_before"], unique=False)
 
 
 def _log_segments() -> None:
@@ -251,6 +303,7 @@ def _attempts() -> None:
         sa.UniqueConstraint("claim_id"),
     )
     op.create_index(op.f("ix_attempts_build_id_ended_at"), "attempts", ["build_id", "ended_at"], unique=False)
+    op.create_index(op.f("ix_attempts_build_id_started_at"), "attempts", ["build_id", "started_at"], unique=False)
     op.create_index(op.f("ix_attempts_ended_at_lease_until"), "attempts", ["ended_at", "lease_until"], unique=False)
 
 

@@ -1,0 +1,49 @@
+"""Reports that come in another order than they were sent: what an attempt did before its end is not lost by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from buildyard.contracts.builds import JobKind, JobSpec, Outcome, RowResult, StageName
+from buildyard.contracts.messages import LogStored, RowsDone
+from tests.orchestrator.conftest import Yard
+from tests.orchestrator.test_service import claim, claimed, fact, finished
+from tests.orchestrator.world import a_batch
+
+
+def segment(spec: JobSpec, key: str = "") -> LogStored:
+    stored = {"key": key or f"{spec.output_prefix}log/1.jsonl", "first": 1, "last": 7, "size_bytes": 1}
+    return LogStored(**fact(spec, stages=(StageName.BUILD,), **stored))
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
+async def test_a_log_segment_behind_its_attempts_end_is_kept_once(yard: Yard, outcome: Outcome) -> None:
+    spec = await claimed(yard)
+    await yard.service.record(finished(spec, outcome))
+
+    assert [await yard.service.record(segment(spec)) for _ in range(2)] == [True, False]
+
+    [kept] = await yard.views.log_segments(spec.build_id)
+    assert (kept.build_first, kept.build_last) == (1, 7)
+
+
+async def test_a_foreign_log_segment_is_refused_behind_the_end_as_before_it(yard: Yard) -> None:
+    spec = await claimed(yard)
+    await yard.service.record(finished(spec))
+
+    assert await yard.service.record(segment(spec, "forged")) is False
+
+
+async def test_rows_behind_the_end_of_their_job_are_kept_and_others_are_not(yard: Yard) -> None:
+    plan = await claimed(yard)
+    found = a_batch(2).model_copy(update={"rows_key": f"{plan.output_prefix}rows.jsonl"})
+    await yard.service.record(finished(plan, found=found))
+    rows = await claim(yard)
+    assert rows is not None
+    assert rows.kind is JobKind.ROWS
+    assert rows.rows is not None
+    own = rows.rows.span.first
+    await yard.service.record(finished(rows))
+
+    told = [RowsDone(**fact(rows, rows=(RowResult(row=row, ok=True),))) for row in (own, own, 3 - own, 99)]
+    assert [await yard.service.record(report) for report in told] == [True, False, False, False]
