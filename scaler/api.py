@@ -12,12 +12,22 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import buildyard
+from buildyard.clock import Clock
 from buildyard.contracts.api import DecisionList, HealthAnswer, Problem, WorkerList
 from buildyard.errors import BuildyardError, InvalidRequest, NotFound
 from buildyard.guard import Guard, GuardRules
-from buildyard.problems import INTERNAL, PROBLEM_TYPE, headers_of, problem_of, problem_of_status, status_of
+from buildyard.problems import (
+    INTERNAL,
+    PROBLEM_TYPE,
+    headers_of,
+    internal_problem,
+    problem_of,
+    problem_of_status,
+    status_of,
+)
 from buildyard.settings import Settings
 from buildyard.telemetry import logger
 from scaler.record import KEPT_DECISIONS, DecisionRecord
@@ -39,12 +49,13 @@ Follow = Annotated[bool, Query(description="Go on until the worker ends.")]
 _PROBLEM = {"model": Problem, "content": {"application/problem+json": {}}}
 
 
-def create_app(status: ScalerStatus, record: DecisionRecord, settings: Settings) -> FastAPI:
-    """The API over what the loops know."""
+def create_app(status: ScalerStatus, record: DecisionRecord, settings: Settings, clock: Clock) -> FastAPI:
+    """The API over what the loops know; `clock` gives ids under which the log tells of faults."""
     app = FastAPI(
         title="Buildyard scaler", version=buildyard.__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.add_middleware(Guard, rules=GuardRules.of(settings, settings.scaler, _OPEN_WITHOUT_TOKEN))
+    app.add_middleware(ErrorBarrier, clock=clock)
     app.add_exception_handler(BuildyardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -152,3 +163,29 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _response(problem_of_status(error.status_code, str(error.detail), request.url.path), error.headers)
+
+
+class ErrorBarrier:
+    """Turns what nobody expected into a 500 that tells no internals; the log has them, under an id."""
+
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and answer for what breaks."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            incident, path = self._clock.new_id(), scope.get("path", "")
+            _log.error("request failed", path=path, incident=incident, exc_info=error)
+            if started or scope["type"] != "http":
+                raise  # the answer has begun: only breaking the connection tells that it is not whole
+            await _response(internal_problem(path, incident), None)(scope, receive, send)

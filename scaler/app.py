@@ -113,7 +113,7 @@ def build_scaler(settings: Settings, environment: Mapping[str, str]) -> Scaler:
     parts = Parts(producer, late_broker, executor, record, clock)
     loops = [PoolLoop(pool, parts, settings.tick_seconds) for pool in pools]
     status = ScalerStatus(loops, [executor], clock)
-    api = create_app(status, record, settings)
+    api = create_app(status, record, settings, clock)
     return Scaler(broker, late_broker, producer, executor, record, loops, status, api)
 
 
@@ -219,7 +219,8 @@ def _tell_ready(listening: socket.socket) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else answers wait 40 ms for a late ACK
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))

@@ -29,6 +29,8 @@ SPACING_SECONDS = 0.02
 """The least time between two looks, however often the doorbell rings."""
 REGISTRY_SECONDS = 10.0
 """The registry is asked at least this often while somebody is there."""
+BLIND_SECONDS = 10.0
+"""After so long without a look, and some ticks, nobody knows that all was quiet: this process was frozen, say."""
 _LISTEN_AGAIN_SECONDS = 1.0
 
 _T = TypeVar("_T")
@@ -156,6 +158,8 @@ class PoolLoop:
         seen = await self._look()
         observed = observe(self.config, seen)
         now = parts.clock.monotonic()
+        if self.latest and not 0 <= now - self.latest.at <= max(BLIND_SECONDS, 3 * self.tick_seconds):
+            self._quiet_since = None
         self._quiet_since = quiet(self._quiet_since, observed, now)
         if self._quiet_since is not None:
             observed = observed.model_copy(update={"quiet_seconds": round(now - self._quiet_since, 3)})

@@ -119,6 +119,7 @@ EXAMPLES: tuple[Value, ...] = (
         lines=(messages.LogLine(n=1, at=AT, stage=builds.StageName.BUILD, text="\x1b[32mok\x1b[0m"),),
     ),
     messages.CancelJob(job_id=JOB, attempt=2),
+    messages.AttemptOver(job_id=JOB, attempt=2, reason="r"),
     messages.DrainAgent(agent=AGENT, reason="r"),
     messages.Ring(pool="linux"),
     scaling.Decision(

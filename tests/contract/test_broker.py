@@ -369,6 +369,22 @@ async def test_a_cancelled_wait_loses_no_message(rig: Rig) -> None:
     assert found == [b"%d" % number for number in range(20)]
 
 
+async def test_an_acknowledgement_counts_even_if_nobody_waits_for_its_end(rig: Rig) -> None:
+    broker = await rig.open()
+    subscription = await broker.subscribe(WORK, prefetch=30)
+    await broker.publish(WORK, [b"%d" % number for number in range(31)])
+    acknowledging = [asyncio.create_task((await take_one(subscription)).ack()) for _ in range(30)]
+    await asyncio.sleep(0)
+    for task in acknowledging:
+        task.cancel()
+    await asyncio.wait(acknowledging)
+    assert (await take_one(subscription)).body == b"30"
+    await broker.close()
+    subscription = await (await rig.open()).subscribe(WORK, prefetch=30)
+    assert (await take_one(subscription)).body == b"30"
+    assert await nothing_comes(subscription)
+
+
 async def test_a_closed_broker_refuses_everything(rig: Rig) -> None:
     broker = await rig.open()
     await broker.declare(WORK)

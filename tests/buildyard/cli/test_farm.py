@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from buildyard.cli.farm_lock import FarmLock
-from buildyard.cli.local import Farm
+from buildyard.cli.local import Farm, held_port
 from buildyard.errors import Conflict, InvalidSettings, ProducerUnavailable, ScalerUnavailable
 
 
@@ -184,3 +184,102 @@ async def test_a_large_log_is_put_aside_at_the_start(tmp_path: Path, parts: dict
         """Only the start counts here."""
     assert (logs / "producer.log.1").stat().st_size == 6 << 20
     assert (logs / "producer.log").stat().st_size < 1000
+
+
+# ------------------------------------------------------------------------------------------------ picked ports
+
+_QUICKER = """
+import os, sys
+tries = os.path.join(os.environ["BUILDYARD_DATA_DIR"], "tries")
+with open(tries, "a+") as file:
+    file.write(os.environ["BUILDYARD_SCALER_PORT"] + "\\n")
+    file.seek(0)
+    taken = len(file.readlines()) <= {times}
+if taken:
+    sys.exit("The scaler cannot listen on 127.0.0.1:20000: Address already in use.")
+"""
+
+
+def _somebody_is_quicker(parts: dict[str, str], times: int) -> None:
+    scaler = Path(parts["PYTHONPATH"]) / "scaler.py"
+    scaler.write_text(_QUICKER.format(times=times) + scaler.read_text())
+
+
+async def test_where_somebody_was_quicker_at_a_picked_port_others_are_picked(
+    tmp_path: Path, parts: dict[str, str]
+) -> None:
+    _somebody_is_quicker(parts, 2)
+    async with _farm(tmp_path, parts) as farm:
+        tried = (tmp_path / "data" / "tries").read_text().split()
+        assert len(set(tried)) == 3
+        assert farm.scaler_url.endswith(f":{tried[-1]}")
+        assert (farm.producer.running, farm.scaler.running) == (True, True)
+    notes = _notes(tmp_path)
+    assert notes.count("producer started ") == notes.count("producer stopped") == 3
+
+
+async def test_a_farm_that_never_gets_its_ports_says_so_in_the_end(tmp_path: Path, parts: dict[str, str]) -> None:
+    _somebody_is_quicker(parts, 99)
+    with pytest.raises(ScalerUnavailable, match="cannot listen on"):
+        async with _farm(tmp_path, parts):
+            pass
+    assert len((tmp_path / "data" / "tries").read_text().split()) == 4
+
+
+async def test_a_port_that_was_asked_for_is_not_exchanged_for_another(tmp_path: Path, parts: dict[str, str]) -> None:
+    _somebody_is_quicker(parts, 99)
+    ports = [held_port("127.0.0.1") for _ in range(2)]
+    for _, holder in ports:
+        assert holder is not None
+        holder.close()
+    farm = Farm(tmp_path / "data", port=ports[0][0], scaler_port=ports[1][0], env=parts, ready_seconds=20)
+    with pytest.raises(ScalerUnavailable, match="cannot listen on"):
+        await farm.start()
+    assert (tmp_path / "data" / "tries").read_text().split() == [str(ports[1][0])]
+
+
+def _listening(port: int) -> socket.socket:
+    """As producer and scaler listen."""
+    server = socket.socket()
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no port can be held for another process")
+def test_a_picked_port_stays_its_farms_before_and_between_the_starts_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    picks = iter([port for port in range(20_500, 20_700) for _ in range(2)])
+    monkeypatch.setattr("secrets.choice", lambda _: next(picks))
+    first, ours = held_port("127.0.0.1")  # the next farm tries the same one first, which nobody listens on yet
+    second, theirs = held_port("127.0.0.1")
+    assert ours is not None
+    assert theirs is not None
+    with ours, theirs:
+        assert first != second
+        for _ in range(2):  # a part that is killed and starts again
+            with _listening(first), pytest.raises(OSError, match="in use"):
+                _listening(first)
+            with pytest.raises(ConnectionRefusedError):  # the holder itself answers nobody
+                socket.create_connection(("127.0.0.1", first)).close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no port can be held for another process")
+async def test_a_farm_holds_its_picked_ports_until_it_stops(tmp_path: Path, parts: dict[str, str]) -> None:
+    async with _farm(tmp_path, parts) as farm:
+        ports = [int(url.rpartition(":")[2]) for url in (farm.api_url, farm.scaler_url)]
+        assert [_bindable(port) for port in ports] == [False, False]
+    assert [_bindable(port) for port in ports] == [True, True]
+
+
+def _bindable(port: int) -> bool:
+    with socket.socket() as other:
+        try:
+            other.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -310,6 +310,16 @@ def test_queues_work_without_the_scaler(shell: Shell, server: FakeServer) -> Non
     assert "No readings of the broker" in ran.err
 
 
+def test_queues_tell_which_pool_is_paused_by_whom_and_why(shell: Shell, server: FakeServer) -> None:
+    counts: dict[str, object] = {"ready": 0, "waiting": 2, "leases": 0, "oldestWaitSeconds": None}
+    counts |= {"agents": {}, "generations": {}}
+    intake = {"paused": True, "reason": "The disks are changed.", "by": "ann", "since": answers.AT}
+    server.on("GET", "/api/v1/pools", {"pools": [{"name": "mac", **counts, "intake": intake}], "at": answers.AT})
+    server.on("GET", "/agents", {"workers": [], "readings": {}})
+
+    assert shell("queues").err == "The pool mac is paused by ann: The disks are changed.\n"
+
+
 def test_decisions_are_listed_with_what_was_seen_and_why(shell: Shell, server: FakeServer) -> None:
     count = {"value": 41, "source": "producer", "trust": "trusted"}
     observed = {"pool": "linux", "policy": {}, "ready": count, "leases": count, "workers": []}
