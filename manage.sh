@@ -47,7 +47,7 @@ verb_bench() {
   exec "$venv/bin/python" -m bench "$@"
 }
 
-#: chaos           builds under seeded faults, then counts what was lost, stuck or doubled (--seed, --minutes, --on, --json)
+#: chaos           builds under seeded faults, then counts what was lost or doubled (--seed, --minutes, --on, --own-servers)
 verb_chaos() {
   environment dev
   exec "$venv/bin/python" -m chaos "$@"
@@ -122,7 +122,7 @@ lock() {
   say "Locking $file (a minute or two)"
   env -u PIP_FIND_LINKS "$venv/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable \
-    --extra rabbitmq --extra producer --extra scaler --extra worker "$@" --output-file "$file" pyproject.toml
+    --extra rabbitmq --extra producer --extra scaler --extra tui --extra worker "$@" --output-file "$file" pyproject.toml
 }
 
 say() { printf '%s\n' "$*" >&2; }
