@@ -68,17 +68,26 @@ verb_help() {
 # ---------------------------------------------------------------- environment
 # environment run|dev: makes .venv hold exactly what requirements/run.txt or dev.txt names; instant when it does.
 environment() {
-  local lock=requirements/$1.txt stamp=$venv/$1.stamp dev=$venv/dev.stamp
-  [ "$(cat "$stamp" 2>/dev/null)" != "$(wanted "$1")" ] || return 0
-  [ "$1" != run ] || [ "$(cat "$dev" 2>/dev/null)" != "$(wanted dev)" ] || return 0 # dev holds all of run
+  ! prepared "$1" || return 0
+  exec 8>"$venv.lock"; ! command -v flock >/dev/null || flock 8 # of two verbs at once the second finds all there
+  prepared "$1" || prepare "$1"
+  exec 8>&-
+}
+
+prepared() {
+  [ "$(cat "$venv/$1.stamp" 2>/dev/null)" != "$(wanted "$1")" ] || return 0
+  [ "$1" = run ] && [ "$(cat "$venv/dev.stamp" 2>/dev/null)" = "$(wanted dev)" ] # dev holds all of run
+}
+
+prepare() {
   say "Setting up Python in .venv (once; about half a minute)"
   if ! "$venv/bin/python" -c '' 2>/dev/null; then
     local python; python=$(suitable_python)
     "$python" -m venv --clear "$venv"
   fi
-  pip_install --require-hashes -r "$lock"
+  pip_install --require-hashes -r "requirements/$1.txt"
   pip_install --no-deps --no-build-isolation -e .
-  wanted "$1" >"$stamp"
+  wanted "$1" >"$venv/$1.stamp"
 }
 
 # What a finished set-up is known by: the lock, and the project file that names our packages and commands.
