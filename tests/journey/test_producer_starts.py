@@ -30,8 +30,6 @@ async def test_parts_wait_for_what_is_not_there_and_then_go_on(
     where: dict[str, str], tmp_path: Path, order: str
 ) -> None:
     need("make")
-    if not where and order == "producer first":
-        pytest.skip("Embedded, the producer waits for nobody")
     async with AsyncExitStack() as stack:
         env, proxies = await _behind_proxies(where, stack)
         ports = [stack.enter_context(_held()) for _ in range(2)]

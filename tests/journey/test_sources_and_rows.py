@@ -111,7 +111,7 @@ async def test_a_hostile_archive_ends_rejected(name: str, content: bytes, tmp_pa
         assert (status.status, status.reason_code) == ("Rejected", "archive_refused"), status.reason
 
 
-async def test_a_long_log_is_complete_and_its_tail_is_quick(where: dict[str, str], tmp_path: Path) -> None:
+async def test_a_long_log_is_complete_and_followed_to_its_end(where: dict[str, str], tmp_path: Path) -> None:
     lines = 300_000
     need("make")
     recipe = f"seq -f 'line %.0f of a log that is long enough to matter' 1 {lines}; printf '\\033[31mred\\033[2J\\n'"
