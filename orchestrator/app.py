@@ -197,7 +197,8 @@ def _sweep_parts(
     reports: Reports,
     clock: SteadyClock,
 ) -> SweepParts:
-    name = f"{socket.gethostname()}:{settings.port or os.getpid()}"
+    # One that starts anew takes its predecessor's name, whom nobody then waits for; no two that live have the same.
+    name = f"{socket.gethostname()}/{settings.host}:{settings.port or os.getpid()}"
     hearing = HearingParts(store, broker, clock, settings.lease_seconds, pools[0].name, reports.recorded, name)
     keep = Keep(timedelta(hours=settings.upload_keep_hours), timedelta(hours=settings.source_keep_hours))
     return SweepParts(

@@ -20,6 +20,7 @@ from buildyard.errors import TemporaryError
 from buildyard.ports import REPORTS, Broker, Channel, doorbell
 from buildyard.telemetry import logger
 from orchestrator.domain.counting import believed
+from orchestrator.domain.sweeping import Stretch, had_its_time, proved
 from orchestrator.store import Store
 
 READER_GONE_SECONDS = 45.0
@@ -29,6 +30,7 @@ _TRAVEL_SECONDS = 0.02
 _LEAST_PATIENCE = 300.0
 _PATIENT_LEASES = 10
 _EMPTY_KEPT = 500
+_STRETCHES_KEPT = 500
 
 _log = logger("hearing")
 
@@ -55,11 +57,17 @@ class Hearing:
         self._seen: tuple[float, datetime] | None = None
         self._empty: deque[datetime] = deque(maxlen=_EMPTY_KEPT)
         self._silent_since: dict[str, float] = {}
+        self._now_hears = False
+        self._stretches: deque[Stretch] = deque(maxlen=_STRETCHES_KEPT)
 
     @property
     def long_enough(self) -> bool:
         """Whether whoever lives had one lease's time to be heard."""
         return self._parts.clock.monotonic() - self._since >= self._parts.lease_seconds
+
+    def enough_for(self, lease_until: datetime) -> bool:
+        """Whether an attempt that lives had time to be heard: without a break, or in sum since its lease was over."""
+        return self.long_enough or had_its_time(lease_until, self._stretches, self._parts.lease_seconds)
 
     def since(self, now: datetime) -> datetime:
         """Since when, by the store's clock, which says `now`."""
@@ -71,6 +79,7 @@ class Hearing:
             _log.warning("leases are left alone until all workers had time to be heard", reason=why)
         self._since = self._parts.clock.monotonic()
         self._empty.clear()
+        self._now_hears = False
 
     def look(self, now: datetime) -> None:
         """Notice a jump of the store's clock: leases that it ended or made too long are renewed by who lives."""
@@ -79,6 +88,7 @@ class Hearing:
             passed = timedelta(seconds=seconds - self._seen[0])
             if abs(now - self._seen[1] - passed) > timedelta(seconds=self._parts.lease_seconds / 4):
                 self.anew("the store's clock jumped")
+                self._stretches.clear()  # its times are not those of the leases any more
         self._seen = (seconds, now)
 
     async def count(self, channel: Channel) -> int | None:
@@ -120,6 +130,12 @@ class Hearing:
             return False
         if read:
             self._empty.append(now)
+            newest = self._stretches.pop() if self._now_hears and self._stretches else None
+            longer = proved(newest, self._parts.lease_seconds, now)
+            if newest is not None and longer.began != newest.began:
+                self._stretches.append(newest)
+            self._stretches.append(longer)
+            self._now_hears = True
         return read
 
     async def heard_until(self) -> datetime | None:

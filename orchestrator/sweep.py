@@ -111,7 +111,8 @@ class Sweeper:
         """End attempts whose lease ran out, but only once all that workers said by then is recorded.
 
         After a start, and after anything that kept reports from being heard, the workers get one lease's time anew:
-        they may have spoken to nobody meanwhile. So broker and database are asked as soon as a lease is half over.
+        they may have spoken to nobody meanwhile. Outages that never cease do not renew it for ever: what could be heard
+        between them counts in sum. So broker and database are asked as soon as a lease is half over.
         """
         seconds = self._parts.limits.lease_seconds
         lease = timedelta(seconds=seconds)
@@ -123,11 +124,15 @@ class Sweeper:
         if not quiet or not await self._hearing.all_read(now) or not await self._takes_writes(now + lease / 4):
             return
         heard_until = await self._hearing.heard_until()
-        if heard_until is None or not self._hearing.long_enough:
+        if heard_until is None:
             return
         for attempt in quiet:
             over = lapsed(attempt.lease_until, seconds, heard_until)
-            if over and await self._parts.service.expire(attempt, heard_until):
+            if (
+                over
+                and self._hearing.enough_for(attempt.lease_until)
+                and await self._parts.service.expire(attempt, heard_until)
+            ):
                 _log.warning("lease expired", job=attempt.job_id, attempt=attempt.number, agent=attempt.agent)
 
     async def _takes_writes(self, until: datetime) -> bool:

@@ -291,7 +291,7 @@ class Views:
         stored = await queries.stages(build.id)
         attempts = await queries.attempts(build.id)
         between = await queries.rows_times(build.id) if build.rows_total is not None else (None, None)
-        stages = showing.stages_of(build, jobs, stored, between)
+        stages = showing.stages_of(build, jobs, attempts, stored, between)
         current = showing.current_stage(build, stages)
         newest = attempts[-1] if attempts else None
         return BuildStatus(

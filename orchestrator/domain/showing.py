@@ -16,7 +16,7 @@ from buildyard.contracts.api import (
     StageView,
     TraceSpan,
 )
-from buildyard.contracts.builds import BuildState, JobKind, StageName, StageRecord, StageStatus
+from buildyard.contracts.builds import BuildState, JobKind, Outcome, StageName, StageRecord, StageStatus
 from buildyard.contracts.changing import PoolEvent
 from buildyard.contracts.dead import DeadLetterView
 from orchestrator.domain.changing import PoolChange
@@ -166,16 +166,18 @@ def show_artifact(stored: StoredArtifact) -> ArtifactView:
 def stages_of(
     build: Build,
     jobs: Sequence[Job],
+    attempts: Sequence[Attempt],
     stored: Sequence[StoredStage],
     rows_between: tuple[datetime | None, datetime | None],
 ) -> tuple[StageRecord, ...]:
     """All six stages of a build: of each job's newest attempt; of a batch, Build is the work on its rows."""
     newest = {(job.id, job.attempt): job.kind for job in jobs}
     known: dict[StageName, StageRecord] = {}
+    of_token = {(attempt.job_id, attempt.number): attempt for attempt in attempts}
     for one in stored:
         kind = newest.get((one.job_id, one.attempt))
         if kind is JobKind.BUILD or (kind is JobKind.COLLECT and one.record.name is StageName.PUBLISH):
-            known[one.record.name] = one.record
+            known[one.record.name] = _closed(one.record, of_token.get((one.job_id, one.attempt)))
     if build.rows_total is not None:
         known[StageName.BUILD] = _rows_stage(build, rows_between)
         for name in set(StageName) - set(_BATCH_STAGES):
@@ -208,6 +210,7 @@ def trace_of(build: Build, attempts: Sequence[Attempt], stored: Sequence[StoredS
     if build.queued_at:
         end = build.started_at or build.ended_at
         spans.append(TraceSpan(name="queue", start=build.queued_at, end=end, attributes={"pool": build.pool}))
+    ends = {(attempt.job_id, attempt.number): attempt.ended_at for attempt in attempts}
     for attempt in attempts:
         attributes = {"job": attempt.job_id, "attempt": str(attempt.number), "agent": attempt.agent}
         attributes["outcome"] = attempt.outcome.wire if attempt.outcome else ""
@@ -216,7 +219,7 @@ def trace_of(build: Build, attempts: Sequence[Attempt], stored: Sequence[StoredS
         if one.record.started_at is not None:
             attributes = {"job": one.job_id, "attempt": str(one.attempt), "status": one.record.status.wire}
             name = f"stage {one.record.name.wire}"
-            start, end = one.record.started_at, one.record.finished_at
+            start, end = one.record.started_at, one.record.finished_at or ends.get((one.job_id, one.attempt))
             spans.append(TraceSpan(name=name, start=start, end=end, attributes=attributes))
     return tuple(sorted(spans, key=lambda span: span.start))
 
@@ -245,6 +248,13 @@ def _rows_stage(build: Build, between: tuple[datetime | None, datetime | None]) 
         errors=build.rows_failed,
         reason=reason,
     )
+
+
+def _closed(stage: StageRecord, attempt: Attempt | None) -> StageRecord:
+    """A stage of an attempt that succeeded did so too, by that end at the latest, though nobody has said so yet."""
+    if stage.status is not StageStatus.RUNNING or attempt is None or attempt.outcome is not Outcome.SUCCEEDED:
+        return stage
+    return stage.model_copy(update={"status": StageStatus.SUCCEEDED, "finished_at": attempt.ended_at})
 
 
 def _settled(build: Build, stage: StageRecord) -> StageRecord:

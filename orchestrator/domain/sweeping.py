@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from buildyard.contracts.builds import BuildState, ReasonCode
@@ -12,6 +14,10 @@ RENEW_BELOW = 0.75
 """Any report renews its attempt's lease, once a quarter of it is used up: most reports then write less."""
 AHEAD = 1.25
 """A lease that ends later than this many leases from now was set by a clock that ran ahead."""
+SETTLING = 0.25
+"""So much of a lease workers need to be back after an outage: that much of each stretch of hearing does not count."""
+UNSURE = 0.5
+"""Two proofs that reports can be heard, further apart than so much of a lease, say nothing of the time between."""
 FIRST_TICKETS = 200
 """As many tickets are reissued at once where the broker counts none: its 0 may be a false one."""
 
@@ -28,6 +34,32 @@ def needs_renewal(lease_until: datetime, lease_seconds: float, now: datetime) ->
     """Whether a report moves its attempt's lease: once a quarter of it is used up, or when it is longer than any."""
     left = (lease_until - now).total_seconds() / lease_seconds
     return left < RENEW_BELOW or left > 1
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A time in which reports could be heard without a break: the first proof of it and the newest."""
+
+    began: datetime
+    until: datetime
+
+
+def proved(newest: Stretch | None, lease_seconds: float, now: datetime) -> Stretch:
+    """The stretch that a proof of hearing belongs to: the newest one, made longer, or a new one."""
+    unsure = timedelta(seconds=lease_seconds * UNSURE)
+    if newest is None or not newest.until <= now <= newest.until + unsure:
+        return Stretch(now, now)
+    return Stretch(newest.began, now)
+
+
+def had_its_time(lease_until: datetime, stretches: Sequence[Stretch], lease_seconds: float) -> bool:
+    """Whether an attempt, had it lived, had one lease's time to be heard after its lease, in sum.
+
+    Outages in between do not begin that time anew: else those that come often enough would keep a dead one for ever.
+    """
+    settling = timedelta(seconds=lease_seconds * SETTLING)
+    counted = (one.until - max(one.began + settling, lease_until) for one in stretches)
+    return sum((part for part in counted if part > timedelta(0)), timedelta(0)) >= timedelta(seconds=lease_seconds)
 
 
 def overdue(

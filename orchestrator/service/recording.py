@@ -142,10 +142,13 @@ async def _earlier(tx: Transaction, build: Build, found: BatchFound) -> Build | 
 def _overtaken(job: Job, attempt: Attempt, report: AttemptReport) -> bool:
     """Whether a fact only comes after the end that its own worker reported: two producers read side by side.
 
-    It is no zombie's then: log lines and rows are kept, once, and none but those that the attempt could have made.
+    It is no zombie's then: stages, log lines and rows are kept, once, and none but those that the attempt could have
+    made.
     """
     if attempt.outcome not in _SAID_BY_THE_WORKER:
         return False
+    if isinstance(report, StageStarted | StageFinished):
+        return True
     if isinstance(report, LogStored):
         return report.key.startswith(output_prefix(attempt))
     if not isinstance(report, RowsDone) or job.part is None:
@@ -155,12 +158,12 @@ def _overtaken(job: Job, attempt: Attempt, report: AttemptReport) -> bool:
 
 
 async def _note(tx: Transaction, build: Build, attempt: Attempt, report: AttemptReport) -> Saved | None:
-    """Record a fact of a live attempt."""
+    """Record a fact of an attempt that is live, or whose end overtook it."""
     match report:
         case Heartbeat():
             return Saved(build, (), ())
         case StageStarted() | StageFinished():
-            noted = await tx.note_stage(report)
+            noted = await tx.note_stage(report, attempt.ended_at)
             return await tx.save(Step(build, events=(_stage_event(report),))) if noted else None
         case LogStored():
             _check_key(attempt, report.key)

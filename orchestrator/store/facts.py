@@ -48,9 +48,12 @@ class Facts:
         where = and_(t.attempts.c.job_id == attempt.job_id, t.attempts.c.number == attempt.number)
         await self._db.execute(update(t.attempts).where(where).values(lease_until=until))
 
-    async def note_stage(self, report: StageStarted | StageFinished) -> bool:
-        """A stage of a live attempt began or ended; False when it is known already, and then nothing changes."""
-        now = await self.now()
+    async def note_stage(self, report: StageStarted | StageFinished, ended_at: datetime | None) -> bool:
+        """A stage of an attempt began or ended; False when it is known already, and then nothing changes.
+
+        `ended_at` is when the attempt ended, None while it is live: no stage of it began or ended later.
+        """
+        now = ended_at or await self.now()
         key = {"job_id": report.job_id, "attempt": report.attempt, "name": report.stage.value}
         if isinstance(report, StageStarted):
             change = {

@@ -264,6 +264,38 @@ async def test_a_silent_attempt_is_ended_once_all_producers_are_past_it_or_gone(
         assert await queries.readers() == {}
 
 
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+async def test_nobody_waits_for_the_predecessor_of_a_producer_that_starts_anew(yard: Yard, broker: Broker) -> None:
+    killed = sweeper(yard, broker, name="here:1")
+    await killed._hearing.tell()
+    build_id = await _over(yard)
+
+    await sweeper(yard, broker, name="here:1")._expire_leases()
+
+    assert await lost(yard, build_id) != []
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_outages_that_never_cease_do_not_keep_a_dead_attempt_for_ever(
+    yard: Yard, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Jumping()
+    yard.store._clock = yard.service._clock = machine
+
+    async def check() -> list[str]:
+        spec = await claimed(yard)
+        sweeping = sweeper(yard, broker, machine)
+        sweeping._hearing._since = machine.seconds
+        for number in range(40):
+            machine.seconds += LEASE / 8
+            if number % 6 == 5:  # never a whole lease without a break
+                sweeping._hearing.anew("an outage")
+            await sweeping._expire_leases()
+        return [] if await lost(yard, spec.build_id) else ["a dead worker's attempt lives on"]
+
+    await holds_only_with(lambda patch: patch.setattr(hearing, "had_its_time", lambda *_: False), check, monkeypatch)
+
+
 # ---------------------------------------------------------------- the outbox
 
 
