@@ -122,6 +122,7 @@ async def test_a_producer_that_is_killed_and_comes_back_costs_no_line_and_is_see
 async def test_a_producer_that_hangs_is_stale_soon_and_live_soon_after(yard: Yard) -> None:
     async with watched(yard) as it:
         await it.until(lambda: len(it.store.pools) > 0 and len(it.store.decisions) > 0)
+        await it.until(lambda: {one.connection for one in it.store.sources.values()} == {"connected"})
         pid = pid_of(yard, "producer")
         frozen = monotonic()
         os.kill(pid, signal.SIGSTOP)
