@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from buildyard.cli.local import Farm
 from buildyard.errors import TemporaryError
+from tests.journey.faulty_yard import agent_log
 from tests.journey.test_producer_faults import broken_promises, counted_project, yard_of
 from tests.journey.yard import PATIENCE, Yard, until
 from tests.servers import absent, need
@@ -54,10 +54,14 @@ async def test_a_full_disk_refuses_what_comes_and_keeps_what_is_there(small_disk
         project = counted_project(tmp_path, f"while ! test -e {gate}; do sleep 0.05; done")
         builds = [await yard.submit(project) for _ in range(2)]
         await yard.stage(builds[0], "Build")
+        agent = (await yard.producer.build(builds[0])).agent
+        assert agent is not None
+        said_by_worker = agent_log(yard, agent.name)
 
         with pytest.raises(TemporaryError):  # nobody was told how large it is
             await yard.producer.upload(_too_much(), {}, filename="p.zip")
         assert _half_there(small_disk) == []
+        await until(lambda: _is_empty(small_disk))  # a file that is gone takes room until its writer lets go of it
         _fill(ballast, small_disk, leave=RESERVE // 2)
         await until(lambda: _says(yard, ok=False))
         refused = await _post(yard, project)
@@ -67,7 +71,7 @@ async def test_a_full_disk_refuses_what_comes_and_keeps_what_is_there(small_disk
 
         _fill(ballast, small_disk, leave=0)
         gate.touch()  # the build ends, and its worker has nowhere to say so
-        await asyncio.sleep(3)
+        await until(lambda: _has_nowhere_to_say_so(said_by_worker))
         assert (await _post(yard, project)).status_code in {503, 507}
         with pytest.raises(TemporaryError):
             await yard.submit(project)
@@ -83,6 +87,12 @@ async def test_a_full_disk_refuses_what_comes_and_keeps_what_is_there(small_disk
         assert (await yard.end(again)).status == "Succeeded"
 
 
+async def _has_nowhere_to_say_so(said_by_worker: Path) -> bool:
+    """Whether the worker has met the full disk: with its reports, or with the log of its build."""
+    said = said_by_worker.read_text()
+    return "reports wait for the broker" in said or "the log waits for the object store" in said
+
+
 async def _too_much() -> AsyncIterator[bytes]:
     yield b"PK\x03\x04"
     for _ in range(2 * DISK_MIB):
@@ -91,6 +101,10 @@ async def _too_much() -> AsyncIterator[bytes]:
 
 def _half_there(disk: Path) -> list[Path]:
     return list((disk / "objects").rglob("quarantine/*"))
+
+
+async def _is_empty(disk: Path) -> bool:
+    return os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize > DISK_MIB * 2**20 * 3 // 4
 
 
 def _fill(ballast: Path, disk: Path, *, leave: int) -> None:
