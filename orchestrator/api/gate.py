@@ -52,8 +52,8 @@ class Gate:
                 remedy="Ask more slowly.",
                 retry_after=wait,
             )
-        seen = await self._look()
-        error = refusal(replace(seen, coming_bytes=coming_bytes), self._limits)
+        seen, free = await self._look(), await asyncio.to_thread(self._least_free)
+        error = refusal(replace(seen, free_bytes=free, coming_bytes=coming_bytes), self._limits)
         if error is not None:
             raise error
 
