@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from bench.farms import Setting, farm, make_project, settings, times, upload
 from bench.figures import Row, median, spread
@@ -11,6 +12,15 @@ from buildyard.client import ProducerClient
 
 ROUNDS = 3
 SECONDS = 10.0
+AIMS = {"producer": "< 120 MB", "scaler": "", "worker": "< 60 MB"}
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What one process cost: percent of a core, and megabytes of memory (PSS)."""
+
+    share: float
+    megabytes: float
 
 
 async def measure() -> list[Row]:
@@ -19,21 +29,9 @@ async def measure() -> list[Row]:
 
 
 async def _measure(setting: Setting) -> list[Row]:
-    async with farm(setting) as running, ProducerClient(running.api_url) as client:
-        await times(client, await upload(client, make_project()))
-        [agent] = (await client.agents()).agents
-        pids = {"producer": running.producer.pid or 0, "scaler": running.scaler.pid or 0, "worker": agent.pid}
-        await asyncio.sleep(3)
-        shares: dict[str, list[float]] = {name: [] for name in pids}
-        for _ in range(ROUNDS):
-            before = {name: cpu_seconds([pid]) for name, pid in pids.items()}
-            await asyncio.sleep(SECONDS)
-            for name, pid in pids.items():
-                shares[name].append((cpu_seconds([pid]) - before[name]) / SECONDS * 100)
-        memory = {name: pss_mb([pid]) for name, pid in pids.items()}
-    together = [sum(one) for one in zip(*shares.values(), strict=True)]
-    aims = {"producer": "< 120 MB", "worker": "< 60 MB"}
-    each = ", ".join(f"{name} {median(share):.2f}" for name, share in shares.items())
+    rounds = [await _round(setting) for _ in range(ROUNDS)]
+    together = [sum(idle.share for idle in one.values()) for one in rounds]
+    each = ", ".join(f"{name} {median([one[name].share for one in rounds]):.2f}" for name in AIMS)
     rows = [
         Row(
             f"idle farm, CPU, {setting.name}",
@@ -42,8 +40,21 @@ async def _measure(setting: Setting) -> list[Row]:
             "< 2 % of a core",
         )
     ]
-    rows += [
-        Row(f"idle {name}, PSS, {setting.name}", f"{megabytes:.0f} MB", "one reading", aims.get(name, ""))
-        for name, megabytes in memory.items()
-    ]
+    for name, aim in AIMS.items():
+        memory = [one[name].megabytes for one in rounds]
+        rows.append(Row(f"idle {name}, PSS, {setting.name}", f"{median(memory):.0f} MB", spread(memory, "MB"), aim))
     return rows
+
+
+async def _round(setting: Setting) -> dict[str, Idle]:
+    """One farm of its own, looked at for some seconds after its first build."""
+    async with farm(setting) as running, ProducerClient(running.api_url) as client:
+        await times(client, await upload(client, make_project()))
+        [agent] = (await client.agents()).agents
+        pids = {"producer": running.producer.pid or 0, "scaler": running.scaler.pid or 0, "worker": agent.pid}
+        await asyncio.sleep(3)
+        before = {name: cpu_seconds([pid]) for name, pid in pids.items()}
+        await asyncio.sleep(SECONDS)
+        return {
+            name: Idle((cpu_seconds([pid]) - before[name]) / SECONDS * 100, pss_mb([pid])) for name, pid in pids.items()
+        }
