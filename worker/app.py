@@ -80,19 +80,19 @@ class Agent:
 
     async def _work(self, joined: AgentJoined, on_ready: Callable[[], None]) -> None:
         async with asyncio.TaskGroup() as group:
-            helpers = [group.create_task(self._means.reporter.run())]
+            beside = [group.create_task(self._means.reporter.run())]
             tickets = await self._leaving.unless(self._subscribed(jobs(self._identity.pool)))
             control = await self._leaving.unless(self._subscribed(CONTROL))
             if tickets is not None and control is not None:
                 every = joined.heartbeat_seconds
                 work = (self._listen(control), self._beat(every), self._stop_in_time(), self._stop_taking(tickets))
-                helpers += [group.create_task(one) for one in work]
+                beside += [group.create_task(one) for one in work]
                 on_ready()
                 await self._desk.serve(tickets, every)
                 await self._end(control)
             await self._say_farewell()
-            for helper in helpers:
-                helper.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _subscribed(self, channel: Channel) -> Subscription:
         return await self._until_there(lambda: self._means.broker.subscribe(channel, 1))

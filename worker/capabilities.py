@@ -42,8 +42,11 @@ _TOOLS: dict[str, _Tool] = {
     "git": _Tool(("git",)),
     "node": _Tool(("node",)),
     "npm": _Tool(("npm",)),
+    "pnpm": _Tool(("pnpm",)),
+    "yarn": _Tool(("yarn",)),
     "go": _Tool(("go",), ("version",)),
     "cargo": _Tool(("cargo",)),
+    "rustc": _Tool(("rustc",)),
     "java": _Tool(("java",), ("-version",)),
     "mvn": _Tool(("mvn",)),
 }

@@ -16,7 +16,7 @@ _PASSED = re.compile(
     r"(?i:https?_proxy|no_proxy|all_proxy)"
     r"|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS|GIT_SSL_CAINFO"
     r"|PIP_\w+|(?i:npm_config_)\w+|NUGET_\w+|DOTNET_\w+|MSBUILD\w*"
-    r"|GOPROXY|GONOSUMDB|GOSUMDB|GOTOOLCHAIN|GOFLAGS|CARGO_HTTP_\w+|RUSTUP_HOME|JAVA_HOME"
+    r"|GOPROXY|GONOPROXY|GONOSUMDB|GOSUMDB|GOTOOLCHAIN|GOFLAGS|CARGO_(?:HTTP|NET|REGISTRIES)_\w+|RUSTUP_\w+|JAVA_HOME"
     r"|LD_LIBRARY_PATH|TZ|SYSTEMROOT|COMSPEC|PATHEXT|WINDIR"
 )
 """Variables of the worker that a build gets; everything else, each `BUILDYARD_*` above all, stays outside."""
@@ -116,6 +116,7 @@ def build_environment(parent: Mapping[str, str], workspace: Workspace, cache: Pa
         "DOTNET_NOLOGO": "1",
         "DOTNET_CLI_TELEMETRY_OPTOUT": "1",
         **_pip_configuration(parent),
+        **_rust_installation(parent),
         **passed,
         "PATH": _path_without_our_environment(parent.get("PATH", os.defpath)),
         "LANG": "C.UTF-8",
@@ -127,6 +128,10 @@ def build_environment(parent: Mapping[str, str], workspace: Workspace, cache: Pa
         "PIP_CACHE_DIR": str(cache / "pip"),
         "NUGET_PACKAGES": str(cache / "nuget"),
         "npm_config_cache": str(cache / "npm"),
+        "GOMODCACHE": str(cache / "go-modules"),
+        "GOCACHE": str(cache / "go-build"),
+        "CARGO_HOME": str(cache / "cargo"),
+        "MAVEN_OPTS": _maven_options(parent, cache),
     }
 
 
@@ -144,6 +149,24 @@ def _pip_configuration(parent: Mapping[str, str]) -> dict[str, str]:
         return {}
     places = (Path(home) / ".config" / "pip" / "pip.conf", Path(home) / ".pip" / "pip.conf")
     return next(({"PIP_CONFIG_FILE": str(place)} for place in places if place.is_file()), {})
+
+
+def _rust_installation(parent: Mapping[str, str]) -> dict[str, str]:
+    """Where rustup keeps its compilers, which it seeks below HOME; a build uses these and installs no more."""
+    home = parent.get("HOME")
+    place = Path(home) / ".rustup" if home else None
+    return {"RUSTUP_AUTO_INSTALL": "0"} | ({"RUSTUP_HOME": str(place)} if place and place.is_dir() else {})
+
+
+def _maven_options(parent: Mapping[str, str], cache: Path) -> str:
+    """The agent's own options for Maven's Java (proxy, trust store), and a local repository that builds share.
+
+    mvn splits the options at spaces, so a cache with spaces in its path is not taken. Maven finds the account's
+    `~/.m2/settings.xml` by itself: Java asks the system for the home folder, not HOME.
+    """
+    given = parent.get("MAVEN_OPTS", "")
+    repository = str(cache / "maven")
+    return given if re.search(r"\s", repository) else f"{given} -Dmaven.repo.local={repository}".strip()
 
 
 def remove_tree(root: Path) -> None:

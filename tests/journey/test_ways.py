@@ -82,6 +82,28 @@ async def test_a_dotnet_solution_restores_builds_tests_packs_and_publishes(
         assert any(path.endswith(".dll") for path in artifacts)
 
 
+@pytest.mark.parametrize(
+    ("example", "tools", "artifact"),
+    [("cargo-project", ("cargo",), "roman"), ("maven-project", ("mvn", "java"), "intervals-1.0.0.jar")],
+)
+async def test_a_project_with_a_dependency_from_its_registry_returns_its_program(
+    example: str, tools: tuple[str, ...], artifact: str, tmp_path: Path
+) -> None:
+    for tool in tools:
+        need(tool)
+    async with open_yard(tmp_path, {}) as yard:
+        build = await yard.submit(zipped_folder(EXAMPLES / example))
+
+        status = await yard.end(build)
+
+        assert status.status == "Succeeded", f"{status.reason}\n{await yard.log(build)}"
+        assert status.toolchain == example.removesuffix("-project")
+        assert status.tests is not None
+        assert (status.tests.passed > 0, status.tests.failed, status.tests.skipped) == (True, 0, 1)
+        artifacts = await yard.verified(build, tmp_path / "out")
+        assert artifacts[artifact].stat().st_size > 1000
+
+
 async def test_a_failing_test_fails_the_build_and_is_named(where: dict[str, str], tmp_path: Path) -> None:
     project = zipped(
         {

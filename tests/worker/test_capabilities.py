@@ -24,9 +24,11 @@ async def test_tools_are_found_with_their_versions_and_remembered_until_they_cha
     _tool(tools, "make", "echo 'GNU Make 4.3'")
     _tool(tools, "mvn", "printf '\\033[1mApache Maven 3.8.7\\033[m\\n'")
     _tool(tools, "java", "echo 'openjdk version \"17.0.15\"' >&2")
-    parent = {"PATH": f"{tools}:/usr/bin:/bin"}
+    _tool(tools, "rustc", "echo 'rustc 1.95.0 (59807616e 2026-04-14)'")
+    parent = {"PATH": str(tools)}
 
     found = await find_tools(parent, data, "a")
+    assert found.versions["rustc"] == "1.95.0"
     assert (found.versions["make"], found.versions["mvn"], found.versions["java"]) == ("4.3", "3.8.7", "17.0.15")
     assert found.paths["make"] == str(tools / "make")
     assert found.versions["python"] == ".".join(map(str, sys.version_info[:3]))

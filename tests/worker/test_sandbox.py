@@ -18,8 +18,8 @@ SECRETS = ["TOKEN", "BROKER_URL", "STORE_URL", "OBJECTS_URL", "API_URL", "DATA_D
 def test_only_known_variables_come_through(parent: dict[str, str]) -> None:
     passed = {name for name, value in build_environment(parent, _WORKSPACE, _CACHE).items() if value == "hush"}
 
-    known = ("PIP_", "NPM_CONFIG_", "NUGET_", "DOTNET_", "GO", "CARGO_HTTP_", "MSBUILD")
-    exact = {"PATH", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "SYSTEMROOT", "COMSPEC", "PATHEXT", "WINDIR", "RUSTUP_HOME"}
+    known = ("PIP_", "NPM_CONFIG_", "NUGET_", "DOTNET_", "GO", "CARGO_", "RUSTUP_", "MSBUILD")
+    exact = {"PATH", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "SYSTEMROOT", "COMSPEC", "PATHEXT", "WINDIR", "MAVEN_OPTS"}
     for name in passed - exact:
         assert name.startswith(known) or name.endswith(("_PROXY", "_FILE", "_DIR", "_BUNDLE", "_CERTS", "_CAINFO"))
 
@@ -64,6 +64,18 @@ def test_the_users_package_index_stays_known(tmp_path: Path) -> None:
     assert build_environment({"HOME": str(tmp_path)}, _WORKSPACE, _CACHE)["PIP_CONFIG_FILE"] == str(place)
     own = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/mine"}
     assert build_environment(own, _WORKSPACE, _CACHE)["PIP_CONFIG_FILE"] == "/mine"
+
+
+def test_compilers_stay_where_they_are_and_what_is_fetched_is_shared(tmp_path: Path) -> None:
+    (tmp_path / ".rustup").mkdir()
+
+    env = build_environment({"HOME": str(tmp_path), "MAVEN_OPTS": "-Xmx1g"}, _WORKSPACE, _CACHE)
+
+    assert (env["RUSTUP_HOME"], env["RUSTUP_AUTO_INSTALL"]) == (str(tmp_path / ".rustup"), "0")
+    assert env["CARGO_HOME"] == "/cache/cargo"
+    assert env["MAVEN_OPTS"] == "-Xmx1g -Dmaven.repo.local=/cache/maven"
+    spaced = build_environment({"RUSTUP_HOME": "/mine"}, _WORKSPACE, Path("/my cache"))
+    assert (spaced["RUSTUP_HOME"], spaced["MAVEN_OPTS"]) == ("/mine", "")
 
 
 def test_the_temporary_folder_has_a_short_path_and_goes_with_the_workspace(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from worker.process import ProcessEnd, RawLines, run
 from worker.stages.files import read_regular, regular_files
 from worker.stages.project import Project
 from worker.toolchains.contract import Command
+from worker.toolchains.printed import Printed, reader_of
 from worker.toolchains.reports import MAX_REPORT_BYTES, ReportFile, command_as_test, merge, summarise
 
 _LITTLE_ROOM = 16 * 1024 * 1024
@@ -44,6 +45,8 @@ class CommandStage:
         self._stage = stage
         self._problems: Counter[str] = Counter()
         self._cases: list[TestSummary] = []
+        self._untold: list[TestSummary] = []
+        self._printed: Printed | None = None
         self.plan = plan_stage(stage, project.choice.toolchain, project.context)
         self.tests: TestSummary | None = None
 
@@ -73,6 +76,7 @@ class CommandStage:
         words = shlex.join(command.argv)
         shown = words if len(words) <= _SHOWN_COMMAND else f"{words[:_SHOWN_COMMAND]}…"
         await attempt.log.note(self._stage, shown if command.cwd == "." else f"{shown}  (in {command.cwd})")
+        self._printed = reader_of(command.prints) if command.prints else None
         began = attempt.clock.monotonic()
         end = await run(
             attempt.launch(command.argv, await asyncio.to_thread(self._folder, command), command.env),
@@ -80,17 +84,26 @@ class CommandStage:
             attempt.stop,
         )
         ending = command_ending(command, end)
-        if command.test_case:
-            self._cases.append(self._as_test(command, end, attempt.clock.monotonic() - began))
+        printed = self._printed.summary() if self._printed is not None else None
+        if printed is not None and (printed.total or not command.test_case):
+            self._cases.append(printed)
+        elif command.test_case:
+            case = self._as_test(command, end, attempt.clock.monotonic() - began)
+            (self._cases if printed is None else self._untold).append(case)
         if ending is not None and self._no_room_left(end):
             return disk_full(self._stage)
         return ending
 
     async def _sink(self, lines: RawLines) -> None:
-        toolchain = self._project.choice.toolchain
+        toolchain, printed = self._project.choice.toolchain, self._printed
+        if printed is not None:
+            lines = [(shown, dropped) for raw, dropped in lines if (shown := printed.shown(raw)) is not None]
         for text in await self._attempt.log.write(self._stage, lines):
-            if (problem := toolchain.count_problems(without_colours(text))) is not None:
+            plain = without_colours(text)
+            if (problem := toolchain.count_problems(plain)) is not None:
                 self._problems[problem] += 1
+            if printed is not None:
+                printed.take(plain)
 
     def _folder(self, command: Command) -> Path:
         src = self._attempt.workspace.src.resolve()
@@ -112,7 +125,8 @@ class CommandStage:
         reports, problems = await asyncio.to_thread(self._read_reports)
         for problem in problems:
             await self._attempt.log.note(self._stage, problem)
-        every = [*([reports] if reports else []), *self._cases]
+        told = reports is not None and reports.total > 0
+        every = [*([reports] if reports else []), *self._cases, *(() if told else self._untold)]
         if not every:
             return None
         summary = merge(every)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from buildyard.errors import InvalidRequest, NotFound
 from worker.toolchains.batch import BatchToolchain
+from worker.toolchains.cargo import CargoToolchain
 from worker.toolchains.configuration import FILE_NAME, BuildyardToml
 from worker.toolchains.contract import Choice, Detection, FileTree, Toolchain
 from worker.toolchains.dotnet import DotnetToolchain
+from worker.toolchains.go import GoToolchain
 from worker.toolchains.make import MakeToolchain
+from worker.toolchains.maven import MavenToolchain
+from worker.toolchains.node import NodeToolchain
 from worker.toolchains.python import PythonToolchain
 
 _BATCH = BatchToolchain()
@@ -19,6 +23,10 @@ _KNOWN: tuple[tuple[Toolchain, str], ...] = (
     (_BATCH, f"a CSV file alone or [batch] in {FILE_NAME}"),
     (DotnetToolchain(), "a .NET solution or project"),
     (PythonToolchain(), "pyproject.toml, setup.py, requirements.txt or a .py file"),
+    (CargoToolchain(), "Cargo.toml"),
+    (MavenToolchain(), "pom.xml"),
+    (GoToolchain(), "go.mod"),
+    (NodeToolchain(), "package.json"),
     (MakeToolchain(), "CMakeLists.txt or a Makefile"),
 )
 TOOLCHAINS: tuple[Toolchain, ...] = tuple(toolchain for toolchain, _ in _KNOWN)

@@ -22,8 +22,28 @@ MAX_TREE_FILES = 50_000
 MAX_TEXT_BYTES = 256 * 1024
 """Files above this size are never handed to a toolchain as text."""
 
-TOOL_NAMES = ("python", "make", "cmake", "cc", "cxx", "dotnet", "git", "node", "npm", "go", "cargo", "java", "mvn")
+TOOL_NAMES = (
+    "python",
+    "make",
+    "cmake",
+    "cc",
+    "cxx",
+    "dotnet",
+    "git",
+    "node",
+    "npm",
+    "pnpm",
+    "yarn",
+    "go",
+    "cargo",
+    "rustc",
+    "java",
+    "mvn",
+)
 """The tools an agent looks for; `worker.capabilities` knows which programs they are."""
+
+OutputKind = Literal["libtest", "go", "tap"]
+"""The forms of test results that a tool only prints; `worker.toolchains.printed` reads them."""
 
 Place = Literal["source", "out"]
 """Below which folder of the workspace a pattern is looked up: the sources, or `BuildContext.out`."""
@@ -58,7 +78,8 @@ class Command:
     `cwd` is relative to the sources. `env` is added to the sandbox's environment. Codes in `ok_exit_codes` are a
     success, those in `tests_fail_on` mean "the tests ran and some failed", every other code is a failed command.
     A non-empty `test_case` makes the command itself one test of that name: exit code 0 is a pass, any other a failed
-    test; it is counted beside what the reports tell.
+    test; it is counted beside what the reports tell. So are the results in the output of a command with `prints`;
+    where both are set, the command is a test only if neither its output nor a report told of one.
     """
 
     argv: tuple[str, ...]
@@ -69,6 +90,7 @@ class Command:
     ok_exit_codes: tuple[int, ...] = (0,)
     tests_fail_on: tuple[int, ...] = ()
     test_case: str = ""
+    prints: OutputKind | None = None
 
 
 @dataclass(frozen=True)

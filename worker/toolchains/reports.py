@@ -23,6 +23,8 @@ _PYTEST_SAYS_NOTHING = "collection failure"
 _CTEST_NOT_FOUND = "Unable to find executable"  # ctest fails for want of it, yet reports the test as skipped
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PLACE = re.compile(r"^[ \t]*([^\s:]+\.\w+:\d+)", re.MULTILINE)
+_JAVA_FRAME = re.compile(r"^[ \t]*at ([\w$.]{1,400})\(([\w$-]{1,200}\.\w{1,10}:\d{1,9})\)", re.MULTILINE)
+_NODE_FRAME = re.compile(r"^[ \t]*at (?:[^\n/]{1,300}[( ])?(?:file://)?(/[^\s():]{1,400}:\d{1,9}):\d", re.MULTILINE)
 _TRX_PLACE = re.compile(r" in ([^\n]{1,400}?):line (\d+)")
 _TRX_RESULTS = frozenset({"UnitTestResult", "TestResultAggregation", "GenericTestResult", "ManualTestResult"})
 _TRX_PASSED = frozenset({"Passed", "PassedButRunAborted", "Completed", "Warning"})
@@ -80,14 +82,14 @@ def command_as_test(name: str, *, passed: bool, message: str = "", duration_seco
     if passed:
         return TestSummary(total=1, passed=1)
     case = TestCase(
-        name=_clean(name, _MAX_NAME), message=_clean(message, _MAX_MESSAGE), duration_seconds=duration_seconds
+        name=bounded(name, _MAX_NAME), message=bounded(message, _MAX_MESSAGE), duration_seconds=duration_seconds
     )
     return TestSummary(total=1, failed=1, failures=(case,))
 
 
 @dataclass
-class _Counts:
-    """What is known so far."""
+class Counts:
+    """What is known so far, with the first failures by name."""
 
     passed: int = 0
     failed: int = 0
@@ -95,11 +97,13 @@ class _Counts:
     failures: list[TestCase] = field(default_factory=list)
 
     def fail(self, case: TestCase) -> None:
+        """Count a failure."""
         self.failed += 1
         if len(self.failures) < MAX_FAILURES:
             self.failures.append(case)
 
     def summary(self) -> TestSummary:
+        """The counts as they stand."""
         total = self.passed + self.failed + self.skipped
         return TestSummary(
             total=total, passed=self.passed, failed=self.failed, skipped=self.skipped, failures=tuple(self.failures)
@@ -129,7 +133,7 @@ class _JUnit:
 
     def __init__(self) -> None:
         self.root = ""
-        self._counts = _Counts()
+        self._counts = Counts()
         self._case: dict[str, str] | None = None
         self._verdict = ""
         self._message = ""
@@ -178,10 +182,10 @@ class _JUnit:
             details = str(self._details)
             self._counts.fail(
                 TestCase(
-                    name=_clean(case.get("name", ""), _MAX_NAME) or "(unnamed)",
-                    suite=_clean(case.get("classname", ""), _MAX_NAME),
-                    message=_clean(self._told(details), _MAX_MESSAGE),
-                    place=_clean(_junit_place(case, details), _MAX_NAME),
+                    name=bounded(case.get("name", ""), _MAX_NAME) or "(unnamed)",
+                    suite=bounded(case.get("classname", ""), _MAX_NAME),
+                    message=bounded(self._told(details), _MAX_MESSAGE),
+                    place=bounded(_junit_place(case, details), _MAX_NAME),
                     duration_seconds=_seconds(case.get("time", "")),
                 )
             )
@@ -198,10 +202,17 @@ class _JUnit:
 
 
 def _junit_place(case: dict[str, str], details: str) -> str:
-    """The failing line, which stands last in a Python traceback; else what the case itself names."""
+    """The failing line: last in Python's traces, first in Node's, the test class's own in Java's; else the case's."""
     found = _PLACE.findall(details)
     if found:
         return str(found[-1])
+    own = f"{case.get('classname', '')}."
+    frames = [str(place) for method, place in _JAVA_FRAME.findall(details) if method.startswith(own)]
+    if frames:
+        return frames[0]
+    own_code = [str(place) for place in _NODE_FRAME.findall(details) if "/node_modules/" not in place]
+    if own_code:
+        return own_code[0]
     return ":".join(part for part in (case.get("file", ""), case.get("line", "")) if part)
 
 
@@ -222,7 +233,7 @@ class _Trx:
 
     def __init__(self) -> None:
         self.root = ""
-        self._counts = _Counts()
+        self._counts = Counts()
         self._open: list[_Result] = []
         self._failed_ids: list[str] = []
         self._classes: dict[str, str] = {}
@@ -274,11 +285,11 @@ class _Trx:
 
     def close(self) -> TestSummary:
         self._counts.failures = [
-            case.model_copy(update={"suite": _clean(self._classes.get(test_id, "").partition(",")[0], _MAX_NAME)})
+            case.model_copy(update={"suite": bounded(self._classes.get(test_id, "").partition(",")[0], _MAX_NAME)})
             for case, test_id in zip(self._counts.failures, self._failed_ids, strict=True)
         ]
         if not self._counts.failed and self._run_outcome in _TRX_RUN_FAILED:
-            self._counts.fail(TestCase(name="the test run", message=_clean(str(self._run_error), _MAX_MESSAGE)))
+            self._counts.fail(TestCase(name="the test run", message=bounded(str(self._run_error), _MAX_MESSAGE)))
         return self._counts.summary()
 
     def _finish(self, result: _Result) -> None:
@@ -293,15 +304,15 @@ class _Trx:
                 self._failed_ids.append(result.attributes.get("testId", ""))
             self._counts.fail(
                 TestCase(
-                    name=_clean(result.attributes.get("testName", ""), _MAX_NAME) or "(unnamed)",
-                    message=_clean(str(result.message), _MAX_MESSAGE),
-                    place=_clean(f"{found.group(1)}:{found.group(2)}" if found else "", _MAX_NAME),
+                    name=bounded(result.attributes.get("testName", ""), _MAX_NAME) or "(unnamed)",
+                    message=bounded(str(result.message), _MAX_MESSAGE),
+                    place=bounded(f"{found.group(1)}:{found.group(2)}" if found else "", _MAX_NAME),
                     duration_seconds=_clock_seconds(result.attributes.get("duration", "")),
                 )
             )
 
 
-def _clean(text: str, length: int) -> str:
+def bounded(text: str, length: int) -> str:
     """External text, bounded, without control characters other than tabs and line feeds."""
     plain = _CONTROL.sub("", text.replace("\r\n", "\n")).strip()
     return plain if len(plain) <= length else plain[: length - 1] + "…"

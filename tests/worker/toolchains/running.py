@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,11 @@ from pathlib import Path
 from buildyard.contracts.builds import BuildProperties, StageName, TestSummary
 from tests.servers import absent, need
 from worker.globs import matches
+from worker.sandbox import Workspace, build_environment
 from worker.toolchains import choose, wanted
 from worker.toolchains.configuration import BuildyardToml
 from worker.toolchains.contract import BuildContext, Choice, Command, FileTree
+from worker.toolchains.printed import reader_of
 from worker.toolchains.reports import ReportFile, command_as_test, merge, summarise
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -44,6 +47,11 @@ class Ran:
     artifacts: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def cache(self) -> Path:
+        """What builds of one test module share, as those of one agent do: compilers, packages."""
+        return self.folder.parent.parent / "cache"
+
 
 def build(source: Path, folder: Path, properties: BuildProperties, tools: dict[str, str] | None = None) -> Ran:
     """Copy a source below `folder` and take it through its stages until a command fails."""
@@ -71,9 +79,10 @@ def build(source: Path, folder: Path, properties: BuildProperties, tools: dict[s
     ran.seconds = time.monotonic() - started
     ran.artifacts = _artifacts(ran, context)
     files = [
-        ReportFile(report.kind, path, (folder / "out" / path).read_bytes())
+        ReportFile(report.kind, path, (folder / place / path).read_bytes())
         for report in choice.toolchain.test_reports(context)
-        for path in _below(folder / "out")
+        for place in ({"source": "src", "out": "out"}[report.place],)
+        for path in _below(folder / place)
         if matches(report.pattern, path)
     ]
     reported, problems = summarise(files)
@@ -91,6 +100,12 @@ def _stages(ran: Ran, context: BuildContext) -> list[TestSummary]:
             ran.skipped[stage] = plan.skip_reason
         for command in plan.commands:
             code, output = _run(ran, context, command)
+            if command.prints:
+                reader = reader_of(command.prints)
+                for raw in output.encode().split(b"\n"):
+                    if (shown := reader.shown(raw)) is not None:
+                        reader.take(shown.decode())
+                summaries.append(reader.summary())
             if command.test_case:
                 summaries.append(command_as_test(command.test_case, passed=code == 0, message=output[-500:]))
             if code not in command.ok_exit_codes:
@@ -100,19 +115,8 @@ def _stages(ran: Ran, context: BuildContext) -> list[TestSummary]:
 
 
 def _run(ran: Ran, context: BuildContext, command: Command) -> tuple[int, str]:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(("PIP_", "SSL_", "REQUESTS_")) or name.lower().endswith("_proxy")
-    }
-    ours = str(Path(sys.prefix) / "bin")
-    environment |= {
-        "PATH": os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != ours),
-        "HOME": str(ran.folder / "home"),
-        "LANG": "C.UTF-8",
-        "NUGET_PACKAGES": str(ran.folder / "scratch" / "nuget"),
-        **command.env,
-    }
+    environment = build_environment(os.environ, Workspace(ran.folder), ran.cache)
+    environment |= {"TMPDIR": tempfile.gettempdir(), **command.env}
     done = subprocess.run(
         command.argv,
         cwd=Path(context.src) / command.cwd,

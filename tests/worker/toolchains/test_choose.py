@@ -24,11 +24,18 @@ def test_a_source_that_fits_several_says_which_was_chosen_and_why() -> None:
         (("App.sln", "pyproject.toml", "Makefile"), "dotnet, because App.sln is at the top"),
         (("requirements.txt", "Makefile"), "make, because Makefile is at the top"),
         (("CMakeLists.txt", "Makefile"), "make, because CMakeLists.txt is at the top"),
+        (("Cargo.toml", "Makefile", "requirements.txt"), "cargo, because Cargo.toml is at the top"),
+        (("pyproject.toml", "Cargo.toml"), "python, because pyproject.toml is at the top"),
+        (("pom.xml", "Makefile", "ui/Cargo.toml"), "maven, because pom.xml is at the top"),
         (("wrapper/setup.py", "wrapper/a/b/c/App.sln"), "python, because setup.py is in wrapper"),
         (("Makefile", "deep/pyproject.toml"), "make, because Makefile is at the top"),
         (("main.py", "test_main.py"), "python, because main.py is at the top"),
         (("src/App/App.csproj",), "dotnet, because App.csproj is in src/App"),
         (("A.sln", "B.slnx"), "dotnet, because A.sln is at the top (one of 2 solutions there; solutionPath chooses)"),
+        (("package.json", "gen.py", "Makefile"), "node, because package.json is at the top"),
+        (("go.mod", "Makefile", "package.json"), "go, because go.mod is at the top"),
+        (("pyproject.toml", "package.json"), "python, because pyproject.toml is at the top"),
+        (("web/package.json", "web/yarn.lock"), "node, because package.json is in web with yarn.lock"),
         (("data.csv",), "batch, because data.csv is all there is"),
     ],
 )
@@ -38,7 +45,7 @@ def test_the_files_nearest_to_the_top_decide(files: tuple[str, ...], expected: s
 
 @pytest.mark.parametrize(
     "files",
-    [(), ("README.md",), ("node_modules/x/Makefile",), (".hidden/pyproject.toml",), ("package.json", "gen.py")],
+    [(), ("README.md",), ("node_modules/x/Makefile",), (".hidden/pyproject.toml",), ("build.gradle", "gen.py")],
 )
 def test_when_nothing_fits_the_sentence_lists_what_was_looked_for(files: tuple[str, ...]) -> None:
     with pytest.raises(NotFound, match=r"No toolchain fits this source; looked for .*pyproject.toml.*Makefile"):
@@ -62,7 +69,9 @@ def test_a_batch_section_makes_a_batch_unless_another_toolchain_is_named() -> No
 
 
 def test_a_toolchain_that_is_unknown_or_does_not_fit_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="The toolchain 'rust' is unknown; there are batch, dotnet, python, make"):
+    with pytest.raises(
+        InvalidRequest, match="The toolchain 'rust' is unknown; there are batch, dotnet, python, cargo, "
+    ):
         chosen(tree("Cargo.toml"), asked="rust")
     with pytest.raises(
         InvalidRequest, match=r"dotnet does not fit this source: a .NET solution or project was not found"

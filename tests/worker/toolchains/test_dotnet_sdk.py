@@ -24,10 +24,15 @@ SLNX = """<Solution>
 
 
 def variant(folder: Path, dotnet: str, edit: Callable[[Path], None], properties: BuildProperties) -> Ran:
+    return build(spoiled("dotnet-solution", folder, edit), folder / "work", properties, {"dotnet": dotnet})
+
+
+def spoiled(example: str, folder: Path, edit: Callable[[Path], None]) -> Path:
+    """A copy of an example that differs from it."""
     source = folder / "source"
-    shutil.copytree(EXAMPLES / "dotnet-solution", source)
+    shutil.copytree(EXAMPLES / example, source)
     edit(source)
-    return build(source, folder / "work", properties, {"dotnet": dotnet})
+    return source
 
 
 def replace(path: Path, old: str, new: str) -> None:

@@ -53,6 +53,29 @@ def test_a_test_file_that_cannot_be_imported_says_why() -> None:
     )
 
 
+def test_a_java_failure_is_placed_where_its_own_class_called() -> None:
+    summary = junit(
+        "<testsuite><testcase name='fails' classname='demo.ATest' time='0.005'><failure message='expected:&lt;4&gt;'>"
+        "java.lang.AssertionError: expected:&lt;4&gt;\n\tat org.junit.Assert.fail(Assert.java:89)\n"
+        "\tat demo.ATest.fails(ATest.java:6)\n\tat java.base/java.lang.reflect.Method.invoke(Method.java:569)\n"
+        "</failure></testcase></testsuite>"
+    )
+
+    assert [(case.suite, case.place) for case in summary.failures] == [("demo.ATest", "ATest.java:6")]
+
+
+def test_the_place_in_a_trace_of_node_is_its_first_frame_outside_of_libraries() -> None:
+    trace = (
+        "  cause: AssertionError: 1 !== 2\n      at deep (/w/src/node_modules/x/i.js:9:1)\n"
+        "      at TestContext.&lt;anonymous> (file:///w/src/test/a.test.js:14:70)\n"
+        "      at Test.run (node:internal/test_runner/test:796:25)\n"
+    )
+
+    summary = junit(f"<testsuites><testcase name='a'><failure>{trace}</failure></testcase></testsuites>")
+
+    assert summary.failures[0].place == "/w/src/test/a.test.js:14"
+
+
 def test_ctest_reports_are_counted_and_a_missing_program_is_a_failure() -> None:
     summary = fixture("ctest.xml")
 

@@ -1,0 +1,5 @@
+module example.org/foldersize
+
+go 1.19
+
+require github.com/dustin/go-humanize v1.0.1
