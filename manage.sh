@@ -19,6 +19,18 @@ verb_local() {
   exec "$venv/bin/python" -m buildyard.cli local "$@"
 }
 
+#: tui             the dashboard over a running farm (--demo: over a simulated one; --replay FILE: over a recording)
+verb_tui() {
+  environment run
+  exec "$venv/bin/python" -m tui "$@"
+}
+
+#: dashboard       the dashboard's overview as text (-w: again every two seconds; --json)
+verb_dashboard() {
+  environment run
+  exec "$venv/bin/python" -m tui --once "$@"
+}
+
 #: test            all tests; options go to pytest, as in: ./manage.sh test tests/buildyard -k archive
 verb_test() {
   environment dev

@@ -30,7 +30,7 @@ PANELS_ON: Mapping[Screen, frozenset[Panel]] = {
     "agents": frozenset({"table", "text", "log"}),
     "agent": frozenset({"text", "log", "table"}),
     "scaler": frozenset({"chart", "table", "text"}),
-    "logs": frozenset({"tree", "log"}),
+    "logs": frozenset({"table", "log"}),
 }
 
 

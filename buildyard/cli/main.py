@@ -300,3 +300,32 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
         return await work.doctor(session, as_json=as_json)
 
     run_verb(ctx, verb)
+
+
+@app.command()
+def tui(
+    ctx: typer.Context,
+    demo: Annotated[bool, typer.Option("--demo", help="A simulated farm; needs no server.")] = False,
+    replay: Annotated[Path | None, typer.Option(metavar="FILE", help="Play a recording.", show_default=False)] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print the overview and leave.")] = False,
+    as_json: AsJson = False,
+    slow: Annotated[bool, typer.Option("--slow", help="Draw once a second at most, for slow links.")] = False,
+    theme: Annotated[
+        str | None, typer.Option(metavar="NAME", help="dark, light, high-contrast or colour-blind.", show_default=False)
+    ] = None,
+) -> None:
+    """Show queues, agents, builds and the scaler on one screen."""
+    from buildyard.cli.dashboard import become
+
+    options: Options = ctx.obj
+    flags = {"--demo": demo, "--once": once, "--json": as_json, "--slow": slow, "--debug": options.debug}
+    values = {"--replay": replay, "--theme": theme}
+    become(
+        [flag for flag, given in flags.items() if given]
+        + [part for name, value in values.items() if value is not None for part in (name, str(value))],
+        {
+            "BUILDYARD_API_URL": options.api_url,
+            "BUILDYARD_SCALER_URL": options.scaler_url,
+            "BUILDYARD_TOKEN": options.token,
+        },
+    )

@@ -167,6 +167,10 @@ class VirtualTable(LineView, Generic[Row], can_focus=True):
         top = self.scroll_offset.y
         return self._order.between(top, top + self._page)
 
+    def shown_keys(self) -> list[str]:
+        """The keys of all rows that the filter lets through."""
+        return self._order.between()
+
     # ---------------------------------------------------------------- order
 
     def _arrange(self) -> None:

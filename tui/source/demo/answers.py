@@ -111,6 +111,22 @@ def workers(farm: DemoFarm) -> tuple[WorkerInfo, ...]:
     )
 
 
+def readings(farm: DemoFarm) -> dict[str, dict[str, Reading]]:
+    """The readings in the same answer, by pool."""
+    told = {}
+    for pool in POOLS:
+        ready = len(farm.queues[pool.name])
+        busy = sum(agent.state == "Busy" for agent in farm.agents.values() if agent.pool == pool.name)
+        told[pool.name] = {
+            "ready": _reading(ready, "producer"),
+            "leases": _reading(busy, "producer"),
+            "queueReady": _counted(farm, ready),
+            "queueUnacked": _counted(farm, busy),
+            "queueTotal": _counted(farm, ready + busy),
+        }
+    return told
+
+
 def health(farm: DemoFarm, source: str) -> HealthAnswer:
     """What producer and scaler say of themselves."""
     away = farm.broker_is_away

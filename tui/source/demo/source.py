@@ -111,7 +111,7 @@ class DemoSource:
         if self._scaler_ok == farm.now:
             events.append(DecisionsSeen(answers.decisions(farm)))
             if farm.second % 2 == 0:
-                events.append(WorkersSeen(farm.now, answers.workers(farm)))
+                events.append(WorkersSeen(farm.now, answers.workers(farm), answers.readings(farm)))
             if farm.second % 5 == 0:
                 events.append(HealthSeen("scaler", farm.now, answers.health(farm, "scaler")))
         self._tell_builds(events)

@@ -1,0 +1,124 @@
+"""`python -m tui`: the dashboard, or its overview as text."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from buildyard.cli.exits import INTERRUPTED, OK, perform
+from buildyard.errors import InvalidSettings
+from buildyard.settings import load_settings
+from tui.configuration import configuration_file, load
+from tui.source import Source
+from tui.themes import theme_name
+
+_HUNG_UP = 129
+_MOST_SECONDS_TO_END = 5.0
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; ends the process with 2 when they are wrong."""
+    parser = argparse.ArgumentParser(
+        "buildyard tui", description="Queues, agents, builds and the scaler on one screen."
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--demo", action="store_true", help="a simulated farm; needs no server")
+    source.add_argument("--replay", metavar="FILE", type=Path, help="play a recording")
+    parser.add_argument("--once", action="store_true", help="print the overview and leave")
+    parser.add_argument("--json", action="store_true", help="with --once: JSON for programs")
+    parser.add_argument("-w", "--watch", action="store_true", help="with --once: again every two seconds")
+    parser.add_argument("--slow", action="store_true", help="draw once a second at most, for slow links")
+    parser.add_argument("--theme", metavar="NAME", help="dark, light, high-contrast or colour-blind")
+    parser.add_argument("--api-url", metavar="URL", help="where the producer listens [BUILDYARD_API_URL]")
+    parser.add_argument("--scaler-url", metavar="URL", help="where the scaler listens [BUILDYARD_SCALER_URL]")
+    parser.add_argument("--debug", action="store_true", help="show where an error arose")
+    options = parser.parse_args(arguments)
+    if (options.json or options.watch) and not options.once:
+        parser.error("--json and --watch go with --once")
+    return options
+
+
+async def source_of(options: argparse.Namespace) -> Source:
+    """The source that was asked for. Raises InvalidSettings, InvalidRequest."""
+    if options.demo:
+        from tui.source.demo import DemoSource  # noqa: PLC0415 - the others start faster without it
+
+        return DemoSource()
+    if options.replay is not None:
+        from tui.source.replay import Replay  # noqa: PLC0415
+
+        return await Replay.of(options.replay)
+    from tui.source.live import LiveSource  # noqa: PLC0415
+
+    given = {"api_url": options.api_url, "scaler_url": options.scaler_url}
+    settings = load_settings(**{name: value for name, value in given.items() if value})
+    return LiveSource(settings.api, settings.scaler, settings.token)
+
+
+def shows_utf8() -> bool:
+    """Whether standard output is written as UTF-8."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Do what was asked for; gives the exit code."""
+    configuration = load(configuration_file(os.environ))
+    if options.theme:
+        configuration = replace(configuration, theme=theme_name(options.theme))
+    source = await source_of(options)
+    if options.once:
+        from tui.once import print_once  # noqa: PLC0415 - needs no Textual app
+
+        width = shutil.get_terminal_size((120, 40)).columns
+        await print_once(source, as_json=options.json, again=options.watch, width=width, utf8=shows_utf8())
+        return OK
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        raise InvalidSettings(
+            "The dashboard needs a terminal.", remedy="`buildyard tui --once` prints the overview without one."
+        )
+    from tui.app import FarmApp  # noqa: PLC0415 - Textual is not needed for the other ways
+
+    app = FarmApp(source, configuration, slow=options.slow, utf8=shows_utf8())
+    ended = _Ended(app)
+    ended.listen()
+    await app.run_async()
+    return ended.code or app.return_code or OK
+
+
+class _Ended:
+    """Signals that ask for the end: the app leaves in order, so that the terminal is as it was."""
+
+    def __init__(self, app: object) -> None:
+        self._app = app
+        self.code = OK
+
+    def listen(self) -> None:
+        """From now on."""
+        loop = asyncio.get_running_loop()
+        for name, code in (("SIGHUP", _HUNG_UP), ("SIGTERM", 128 + 15), ("SIGINT", INTERRUPTED)):
+            number = getattr(signal, name, None)
+            if number is not None:
+                loop.add_signal_handler(number, self._end, code)
+
+    def _end(self, code: int) -> None:
+        self.code = code
+        self._app.exit()  # type: ignore[attr-defined]
+        # A terminal that is gone can block whoever writes to it: nothing may stay behind.
+        asyncio.get_running_loop().call_later(_MOST_SECONDS_TO_END, os._exit, code)
+
+
+def main() -> None:
+    """The process."""
+    options = parsed(sys.argv[1:])
+    sys.exit(perform(lambda: run(options), debug=options.debug))
+
+
+if __name__ == "__main__":
+    main()

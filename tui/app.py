@@ -1,0 +1,371 @@
+"""The dashboard's app: one task reads the source into the store, one timer draws what has changed.
+
+It never ends and never blanks because of a server: what is known stays on the screen, dimmed, with its age.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+from rich.table import Table
+from rich.text import Text
+from textual import work
+
+from tui import commands, screens, themes
+from tui.commands import Command
+from tui.configuration import Configuration
+from tui.copying import as_json
+from tui.header import HeaderLine
+from tui.jumps import found
+from tui.screens.base import FarmScreen
+from tui.screens.menus import Choice, Page, Palette
+from tui.source import Interest, Seekable, Source
+from tui.state import Ref, Store
+from tui.state.events import Event
+from tui.state.rows import Kind
+from tui.tape import Tape
+from tui.widgets.columns import Layout
+from tui.windows import WindowedApp
+
+DRAW_SECONDS, SLOW_SECONDS = 0.2, 1.0
+_STEP = timedelta(seconds=10)
+_log = logging.getLogger(__name__)
+
+
+class FarmApp(WindowedApp):
+    """The dashboard over one source.
+
+    Args:
+        source: a farm, a recording or the demo; the app enters and leaves it.
+        configuration: the user's choices.
+        slow: draw once a second at most, for slow links.
+        writable: whether the farm may be changed from here.
+        utf8: whether the terminal shows more than ASCII.
+    """
+
+    TITLE = "Buildyard"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
+        (0, "-narrow"),
+        (100, "-medium"),
+        (160, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
+        (0, "-short"),
+        (30, "-tall"),
+    ]
+
+    def __init__(
+        self,
+        source: Source,
+        configuration: Configuration | None = None,
+        *,
+        slow: bool = False,
+        writable: bool = False,
+        utf8: bool = True,
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self.source = source
+        self.configuration = configuration or Configuration()
+        self.keymap = self.configuration.keymap()
+        self.store = Store()
+        self.writable = writable
+        self.utf8 = utf8
+        self.slow_seconds = SLOW_SECONDS if slow else 0.0
+        self.there = screens.available()
+        self.heard: set[type] = set()
+        """Types of the events that ever came: what was never told of is loading, not empty."""
+        self.paused = False
+        self._changed: set[Ref] = set()
+        self._all_changed = False
+        self._opened: dict[commands.Screen, FarmScreen] = {}
+        self._history: list[commands.Screen] = []
+        self._began: datetime | None = None
+        self._tape: Tape | None = None
+
+    # ---------------------------------------------------------------- life
+
+    def on_mount(self) -> None:
+        """Themes, the first screen, the reader and the timers."""
+        for theme in themes.THEMES.values():
+            self.register_theme(theme)
+        self.theme = self.configuration.theme
+        self.open_screen("overview")
+        self._read()
+        self.set_interval(max(DRAW_SECONDS, self.slow_seconds), self.draw)
+        self.set_interval(1.0, self.tell_time)
+        for problem in self.keymap.problems:
+            self.tell(problem.sentence)
+
+    @work(exclusive=True, exit_on_error=False)
+    async def _read(self) -> None:
+        """The one task that reads the source."""
+        source = self.source
+        async with source:
+            self.watch_anew()
+            generation = source.generation if isinstance(source, Seekable) else 0
+            async for events in source.batches():
+                if isinstance(source, Seekable) and source.generation != generation:
+                    generation = source.generation
+                    self._begin_anew()
+                for event in events:
+                    self._take(event)
+
+    def _take(self, event: Event) -> None:
+        self.heard.add(type(event))
+        try:
+            self._changed |= self.store.apply(event)
+            if self._tape is not None:
+                self._tape.add(event, self.source.now())
+        except Exception:  # noqa: BLE001 - one event that cannot be taken in must not end the dashboard
+            _log.exception("an event could not be taken in: %s", type(event).__name__)
+
+    def _begin_anew(self) -> None:
+        self.store = Store()
+        self.heard.clear()
+        self._all_changed = True
+
+    def draw(self) -> None:
+        """Bring the screen up to date with what has changed."""
+        screen = self.farm_screen
+        if screen is None or self.paused or not (self._changed or self._all_changed):
+            return
+        changed = None if self._all_changed else frozenset(self._changed)
+        self._changed.clear()
+        self._all_changed = False
+        self._contain(lambda: screen.refresh_changed(changed))
+
+    def tell_time(self) -> None:
+        """Ages go on although nothing changed."""
+        if (screen := self.farm_screen) is not None and not self.paused:
+            self._contain(screen.tick)
+
+    def _contain(self, work: Callable[[], object]) -> None:
+        """Drawing that fails is tried again with the next change; it never ends the dashboard."""
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("the screen could not be brought up to date")
+
+    def seconds_open(self, now: datetime) -> float:
+        """Seconds since the app began, of the source's time."""
+        self._began = min(self._began or now, now)
+        return (now - self._began).total_seconds()
+
+    # ---------------------------------------------------------------- screens
+
+    @property
+    def farm_screen(self) -> FarmScreen | None:
+        """The screen that is open, also below a window."""
+        return next((one for one in reversed(self.screen_stack) if isinstance(one, FarmScreen)), None)
+
+    def open_screen(self, name: commands.Screen, ref: Ref | None = None) -> None:
+        """Open a screen, to show a thing where one is given."""
+        before = self.farm_screen
+        if before is not None and before.name_ != name:
+            self._history = [*self._history[-50:], before.name_]
+        self._show(name, ref)
+
+    def _show(self, name: commands.Screen, ref: Ref | None = None) -> None:
+        screen = self._opened.get(name)
+        new = screen is None
+        if screen is None:
+            screen = self._opened[name] = screens.screen_class(name)()
+            self.install_screen(screen, name)
+        if self.farm_screen is None:
+            self.push_screen(screen)
+        elif self.farm_screen is not screen:
+            self.switch_screen(screen)
+        self.call_later(self._after_opening, screen, ref, new)
+
+    def _after_opening(self, screen: FarmScreen, ref: Ref | None, new: bool) -> None:  # noqa: FBT001 - a callback's
+        if not new:
+            screen.refresh_changed(None)
+        if ref is not None:
+            screen.show_ref(ref)
+            screen.refresh_changed(None)
+        self.watch_anew()
+
+    def can_show(self, ref: Ref) -> bool:
+        """Whether there is a screen for a thing."""
+        return screens.screen_for(ref, self.there) is not None
+
+    def go_to(self, ref: Ref) -> None:
+        """Open the screen that shows a thing."""
+        name = screens.screen_for(ref, self.there)
+        if name is None:
+            self.tell(f"There is no screen for {ref.kind}s.")
+        else:
+            self.open_screen(name, ref)
+
+    def watch_anew(self) -> None:
+        """Tell the source what the open screen looks at."""
+        screen = self.farm_screen
+        self.source.watch(screen.interest() if screen is not None else Interest())
+
+    # ---------------------------------------------------------------- windows
+
+    def choose_related(self, refs: Sequence[Ref]) -> None:
+        """Let one of several things be chosen, and go there."""
+        if not refs:
+            self.tell("Nothing hangs together with this, as far as is known.")
+            return
+        choices = [Choice(str(number), f"{ref.kind} {ref.id}") for number, ref in enumerate(refs[:100])]
+        self.choose("Related", choices, lambda value: self.go_to(refs[int(value)]))
+
+    def keep_layout(self, table: str, layout: Layout) -> None:
+        """Keep a table's columns."""
+        try:
+            self.configuration.keep_layout(table, layout)
+        except OSError as error:
+            self.tell(f"The columns cannot be kept: {error.strerror or error}.")
+
+    # ---------------------------------------------------------------- header
+
+    def header_line(self) -> HeaderLine:
+        """What the header tells now."""
+        open_ = self.farm_screen
+        place = open_.name_ if open_ else "overview"
+        tabs = []
+        for name in ("overview", "builds", "queues", "agents", "scaler", "logs"):
+            if name in self.there:
+                command = commands.BY_ID[f"go.{name}"]
+                key = next(iter(self.keymap.keys_of(command.id)), "")
+                tabs.append((key, command.title, place in {name, name.removesuffix("s")}))
+        words = ["paused"] if self.paused else []
+        if self._tape is not None:
+            words.append("full" if self._tape.full else "recording")
+        if isinstance(self.source, Seekable):
+            words.append("replay paused" if self.source.paused else "replay")
+        words.append("RW" if self.writable else "RO")
+        seen = tuple(self.store.sources.values())
+        return HeaderLine(self.source.title, tuple(tabs), seen, self.source.now(), tuple(words), utf8=self.utf8)
+
+    # ---------------------------------------------------------------- commands
+
+    def offered(self) -> tuple[tuple[str, Command], ...]:
+        """(keys, command) of all that works where the focus is."""
+        screen = self.farm_screen
+        if screen is None:
+            return ()
+        return tuple(
+            (" ".join(self.keymap.keys_of(command.id)), command)
+            for command in commands.palette(screen.place, writable=self.writable)
+            if screen.can(command)
+        )
+
+    def refuses(self, command: Command) -> bool:
+        """Whether a command of the app has no meaning with this source."""
+        return command.group == "Time travel" and isinstance(self.source, Seekable) == (command.id == "time.record")
+
+    def do_go_palette(self) -> None:
+        """Jump anywhere, or run a command by its name."""
+
+        def chosen(value: str | None) -> None:
+            screen = self.farm_screen
+            if value is None or screen is None:
+                return
+            if value.startswith("!"):
+                screen.run_command(commands.BY_ID[value[1:]])
+            else:
+                kind, _, name = value.partition(":")
+                self.go_to(Ref(cast("Kind", kind), name))
+
+        offered = [(key, command) for key, command in self.offered() if command.group != "Move"]
+        self.push_screen(Palette(lambda typed: found(self.store, typed, offered, self.can_show)), chosen)
+
+    def do_move_back(self) -> None:
+        """A filter goes first, then the zoom, then back to the screen before."""
+        screen = self.farm_screen
+        if screen is None or screen.clear_filter():
+            return
+        if screen.zoomed:
+            screen.do_look_zoom()
+        elif self._history:
+            self._show(self._history.pop())
+
+    def do_look_pause(self) -> None:
+        """Hold the display, or let it go on."""
+        self.paused = not self.paused
+        self._all_changed = self._all_changed or not self.paused
+        if (screen := self.farm_screen) is not None:
+            screen.refresh_states()
+
+    def do_look_copy_json(self) -> None:
+        """Copy what is known of the thing under the cursor."""
+        screen = self.farm_screen
+        ref = screen.cursor_ref() if screen else None
+        text = as_json(self.store, ref) if ref else ""
+        if text:
+            self.copy(text)
+        else:
+            self.tell("There is nothing here to copy.")
+
+    def do_app_help(self) -> None:
+        """All keys that work here."""
+        screen = self.farm_screen
+        if screen is None:
+            return
+        table = Table.grid(padding=(0, 2), expand=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(ratio=1)
+        for group, rows in self.keymap.help(screen.place):
+            shown = [(keys, command) for keys, command in rows if screen.can(command)]
+            if shown:
+                table.add_row(Text(group, "bold"))
+            for keys, command in shown:
+                table.add_row(Text(f" {keys or ':'}"), Text(command.title), Text(command.help))
+        self.push_screen(Page("Keys that work here (esc closes)", table))
+
+    def do_app_keys(self) -> None:
+        """Which of the user's keys collide."""
+        problems = [problem.sentence for problem in self.keymap.problems] or ["None of your keys collide."]
+        self.push_screen(Page("Your keys (esc closes)", Text("\n".join(problems))))
+
+    def do_app_reconnect(self) -> None:
+        """Ask servers at once, and try panels that failed again."""
+        self.source.retry_now()
+        if (screen := self.farm_screen) is not None:
+            screen.refresh_changed(None)
+
+    def do_time_record(self) -> None:
+        """Begin a recording, or end it."""
+        if self._tape is not None:
+            path = self._tape.path
+            self._end_tape()
+            self.tell(f"Recorded in {path}; buildyard tui --replay {path} plays it.")
+            return
+        try:
+            self._tape = Tape.beginning(Path.cwd(), self.source.now(), self.source.title)
+        except OSError as error:
+            self.tell(f"Nothing can be recorded here: {error.strerror or error}.")
+        else:
+            self.tell(f"Recording into {self._tape.path}; the same key ends it.")
+
+    def on_unmount(self) -> None:
+        """What was recorded is whole."""
+        self._end_tape()
+
+    def _end_tape(self) -> None:
+        if self._tape is not None:
+            self._tape.close()
+            self._tape = None
+
+    def do_time_back(self) -> None:
+        """Ten seconds back."""
+        self._step(-_STEP)
+
+    def do_time_forward(self) -> None:
+        """Ten seconds forward."""
+        self._step(_STEP)
+
+    def _step(self, by: timedelta) -> None:
+        if isinstance(self.source, Seekable):
+            self.source.seek(self.source.now() + by)
