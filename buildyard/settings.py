@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         default=0, ge=0, description="Requests for builds that one requester may make in a minute; 0: no limit."
     )
+    unbuilt_max_bytes: int = Field(
+        default=64 * 2**30,
+        ge=0,
+        description="Bytes of uploads, on their way in or not built yet, that the farm holds; an upload that would"
+        " make it more is told to wait. One is always let in when there is no other. 0: no limit.",
+    )
     disk_reserve_bytes: int = Field(
         default=2**30, ge=0, description="Room that uploads leave free where objects are files; builds need it."
     )

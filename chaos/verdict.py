@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from buildyard.contracts.api import ArtifactView, BuildStatus
+from buildyard.contracts.api import ArtifactView, AttemptView, BuildStatus
 from buildyard.contracts.builds import RowResult
 from chaos.plan import Fault, Order, Work
 from chaos.projects import EXPECTED, LOG_LINES, PROGRAM_ROWS, ROWS
 
 _GOES_ON = frozenset({"Lost", "HandedBack"})
-_EXPLAINS = timedelta(seconds=30)
-"""So long after its end a fault may still be why an attempt was lost: back-off and leases take their time."""
+_ENDS_ITS_WORKER = frozenset({Fault.KILL_WORKER, Fault.TERM_WORKER})
+_HURTS_ITS_WORKER = _ENDS_ITS_WORKER | {Fault.FREEZE_WORKER}
+"""Strikes that cost the attempt of the worker they hit, and of nobody else. Outages and what befalls producer, scaler
+and servers must cost none."""
+_CLAIM_ON_ITS_WAY = timedelta(seconds=30)
+"""A claim that a worker sent before its end may be granted so much later, when producer or store stood still."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +183,19 @@ def _unexplained(one: Seen, blows: Sequence[Blow]) -> list[str]:
         if before.job_id == after.job_id and before.outcome not in _GOES_ON:
             sentences.append(f"{_name(one)}: attempt {after.number} follows one that ended {before.outcome}.")
     for attempt in attempts:
-        if attempt.outcome in _GOES_ON and attempt.ended_at is not None:
-            during = (attempt.started_at, attempt.ended_at)
-            if not any(blow.began <= during[1] and blow.ended + _EXPLAINS >= during[0] for blow in blows):
-                sentences.append(f"{_name(one)}: attempt {attempt.number} ended {attempt.outcome} without a fault.")
+        if attempt.outcome not in _GOES_ON or attempt.ended_at is None:
+            continue
+        if not any(_cost(blow, attempt, attempt.ended_at) for blow in blows):
+            sentences.append(f"{_name(one)}: attempt {attempt.number} ended {attempt.outcome} without a fault.")
     return sentences
+
+
+def _cost(blow: Blow, attempt: AttemptView, ended_at: datetime) -> bool:
+    """Whether a strike may be why an attempt went: it hit this worker, or all there were, while the attempt lasted."""
+    if blow.fault is not Fault.KILL_ALL and (blow.fault not in _HURTS_ITS_WORKER or blow.victim != attempt.agent):
+        return False
+    later = _CLAIM_ON_ITS_WAY if blow.fault in _ENDS_ITS_WORKER else timedelta(0)
+    return blow.began <= ended_at and attempt.started_at <= blow.ended + later
 
 
 def _doubled(ledger: Sequence[Entry]) -> tuple[str, ...]:

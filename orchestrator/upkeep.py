@@ -1,4 +1,7 @@
-"""Upkeep: what nobody needs any more goes, so that no table and no folder grows for ever.
+"""Upkeep: what nobody needs any more goes: uploads, sources, agents, keys of requests and what broken uploads left.
+
+Builds are kept, with their jobs, attempts, events, rows, log segments and artifacts: those tables and their objects
+grow with every build.
 
 An upload's object is removed after the commit that says so: a crash between leaves it to the next round, and whoever
 would build it again meanwhile is told that it is gone.

@@ -73,10 +73,16 @@ class _Ended:
 
 @dataclass(frozen=True)
 class Load:
-    """How much the farm has in hand, and how long its oldest ready job waits."""
+    """How much the farm has in hand, how long its oldest ready job waits, and how fast it works that off.
+
+    `unbuilt_bytes` are those of uploads not built yet; `past_seconds` what the newest builds took, oldest first.
+    """
 
     open_builds: int
     oldest_wait_seconds: float | None
+    unbuilt_bytes: int
+    agents: int
+    past_seconds: tuple[float, ...]
 
 
 class Views:
@@ -244,8 +250,11 @@ class Views:
             open_builds = await queries.open_build_count()
             oldest = [counts.oldest_ready_at for counts in (await queries.pool_counts()).values()]
             now = await queries.now()
+            unbuilt = await queries.unbuilt_bytes()
+            agents = sum((await queries.agents_by_pool(now - self._silence)).values())
+            past = await queries.newest_seconds()
         waits = [(now - at).total_seconds() for at in oldest if at is not None]
-        return Load(open_builds, max(waits, default=None))
+        return Load(open_builds, max(waits, default=None), unbuilt, agents, past)
 
     async def check(self) -> None:
         """Whether the store answers within 3 s."""

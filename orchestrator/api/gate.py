@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from orchestrator.views import Views
 
 _FRESH_SECONDS = 0.5
 """How old counts may be: the gate must cost next to nothing when hundreds of requests come in a second."""
+_SHARE = 20
+"""Counts that take long are used for so many times as long as they took: counting takes a twentieth of the time."""
 _REQUESTERS_KEPT = 10_000
 
 
@@ -25,6 +30,7 @@ class Gate:
     def __init__(self, settings: Settings, views: Views, clock: Clock) -> None:
         self._limits = IntakeLimits(
             open_builds=settings.queue_max_builds,
+            unbuilt_bytes=settings.unbuilt_max_bytes,
             free_bytes=settings.disk_reserve_bytes,
             requests_per_minute=settings.requests_per_minute,
         )
@@ -33,14 +39,28 @@ class Gate:
         self._clock = clock
         self._allowances: OrderedDict[str, Allowance] = OrderedDict()
         self._seen: IntakeSeen | None = None
-        self._looked = 0.0
+        self._fresh_until = 0.0
+        self._coming = 0
         self._looking = asyncio.Lock()
 
-    async def pass_or_raise(self, requester: str, coming_bytes: int) -> None:
-        """Let a request through.
+    @asynccontextmanager
+    async def passed(self, requester: str, coming_bytes: int | None) -> AsyncGenerator[None]:
+        """Let a request through; inside the block the bytes that it announced count as on their way.
+
+        Raises what `pass_or_raise` raises.
+        """
+        await self.pass_or_raise(requester, coming_bytes)
+        self._coming += coming_bytes or 0
+        try:
+            yield
+        finally:
+            self._coming -= coming_bytes or 0
+
+    async def pass_or_raise(self, requester: str, coming_bytes: int | None) -> None:
+        """Let a request through. `coming_bytes` is 0 for an upload that announces no size, None for no upload.
 
         Raises:
-            Overloaded: too many builds are in hand, or this requester asks too often.
+            Overloaded: too many builds or bytes are in hand, or this requester asks too often.
             ObjectsUnavailable: the disk has too little room.
         """
         left, wait = spend(self._allowances.get(requester), self._clock.monotonic(), self._limits)
@@ -49,11 +69,13 @@ class Gate:
         if wait:
             raise Overloaded(
                 f"More than {self._limits.requests_per_minute} requests for builds came from you within a minute.",
-                remedy="Ask more slowly.",
+                remedy=f"Ask more slowly: again in {math.ceil(wait)} s.",
                 retry_after=wait,
             )
-        seen, free = await self._look(), await asyncio.to_thread(self._least_free)
-        error = refusal(replace(seen, free_bytes=free, coming_bytes=coming_bytes), self._limits)
+        seen = await self._look()
+        if seen.unbuilt_bytes is not None:
+            seen = replace(seen, unbuilt_bytes=seen.unbuilt_bytes + self._coming)
+        error = refusal(replace(seen, coming_bytes=coming_bytes), self._limits)
         if error is not None:
             raise error
 
@@ -64,7 +86,9 @@ class Gate:
             ObjectsUnavailable: the disk has too little room.
         """
         free = await asyncio.to_thread(self._least_free)
-        error = refusal(IntakeSeen(None, None, free, 0), self._limits)
+        if self._seen is not None:  # who was told that the disk is full finds the gate closed at once
+            self._seen = replace(self._seen, free_bytes=free)
+        error = refusal(IntakeSeen(free_bytes=free), self._limits)
         if error is not None:
             raise error
 
@@ -81,8 +105,10 @@ class Gate:
     async def _look(self) -> IntakeSeen:
         async with self._looking:
             now = self._clock.monotonic()
-            if self._seen is None or now - self._looked > _FRESH_SECONDS:
-                self._seen, self._looked = await self._fresh(), now
+            if self._seen is None or now > self._fresh_until:
+                self._seen = await self._fresh()
+                took = self._clock.monotonic() - now
+                self._fresh_until = now + max(_FRESH_SECONDS, took * _SHARE)
             return self._seen
 
     async def _fresh(self) -> IntakeSeen:
@@ -90,8 +116,15 @@ class Gate:
         try:
             load = await self._views.load()
         except TemporaryError:
-            return IntakeSeen(None, None, free, 0)  # the request itself will say what is wrong with the store
-        return IntakeSeen(load.open_builds, load.oldest_wait_seconds, free, 0)
+            return IntakeSeen(free_bytes=free)  # the request itself will say what is wrong with the store
+        return IntakeSeen(
+            open_builds=load.open_builds,
+            oldest_wait_seconds=load.oldest_wait_seconds,
+            unbuilt_bytes=load.unbuilt_bytes,
+            free_bytes=free,
+            agents=load.agents,
+            past_seconds=load.past_seconds,
+        )
 
 
 def _folders_of(settings: Settings) -> tuple[Path, ...]:

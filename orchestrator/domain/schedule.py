@@ -18,6 +18,25 @@ class Estimate:
     duration_seconds: float | None
 
 
+def average_seconds(past_seconds: Sequence[float]) -> float:
+    """The exponentially weighted moving average of durations, oldest first; there must be one."""
+    average = past_seconds[0]
+    for seconds in past_seconds[1:]:
+        average += NEWEST_WEIGHT * (seconds - average)
+    return average
+
+
+def seconds_until_ended(count: int, agents: int, past_seconds: Sequence[float]) -> float | None:
+    """Guess how long it takes until so many builds more have ended; None where there is no history to guess from.
+
+    The model is that of `estimate`: agents take builds of the average duration in turn. Their ends are spread evenly,
+    since agents do not start together.
+    """
+    if not past_seconds:
+        return None
+    return count * average_seconds(past_seconds) / max(1, agents)
+
+
 def estimate(position: int, agents: int, past_seconds: Sequence[float], now: datetime) -> Estimate:
     """Guess from the queue position (0 is next), the agents present and past durations, oldest first.
 
@@ -26,8 +45,6 @@ def estimate(position: int, agents: int, past_seconds: Sequence[float], now: dat
     """
     if not past_seconds:
         return Estimate(now if position == 0 else None, None)
-    average = past_seconds[0]
-    for seconds in past_seconds[1:]:
-        average += NEWEST_WEIGHT * (seconds - average)
+    average = average_seconds(past_seconds)
     rounds = position // max(1, agents)
     return Estimate(now + timedelta(seconds=rounds * average), average)

@@ -60,6 +60,7 @@ def build_values(build: Build) -> dict[str, Any]:
         "source": source_to_text(build.source),
         "upload_id": build.source.upload_id if isinstance(build.source, UploadSource) else None,
         "source_gone": build.source_gone,
+        "source_bytes": build.source.size_bytes if isinstance(build.source, UploadSource) else 0,
         "requester": build.requester,
         "created_at": build.created_at,
         "retry_of": build.retry_of,

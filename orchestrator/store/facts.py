@@ -147,6 +147,7 @@ class Facts:
             "requester": requester,
             "created_at": await self.now(),
             "used": False,
+            "size_bytes": upload.size_bytes,
         }
         await self._db.execute(insert(t.uploads).values(values))
 

@@ -171,13 +171,18 @@ class Queries:
 
     async def past_seconds(self, project: str, limit: int = 20) -> tuple[float, ...]:
         """Durations of a project's newest builds that succeeded, oldest first."""
-        query = (
-            select(t.builds.c.started_at, t.builds.c.ended_at)
-            .where(and_(t.builds.c.project == project, t.builds.c.state == BuildState.SUCCEEDED.value))
-            .order_by(t.builds.c.id.desc())
-            .limit(limit)
+        return await self._seconds(
+            and_(t.builds.c.project == project, t.builds.c.state == BuildState.SUCCEEDED.value), limit
         )
-        pairs = (await self._db.execute(query)).all()
+
+    async def newest_seconds(self, limit: int = 20) -> tuple[float, ...]:
+        """Durations of the newest builds of all that ran to their end, well or not, oldest first."""
+        ran = _by_state([BuildState.SUCCEEDED, BuildState.FAILED], [], limit, newest=True)
+        return await self._seconds(t.builds.c.id.in_(ran), limit)
+
+    async def _seconds(self, where: ColumnElement[bool], limit: int) -> tuple[float, ...]:
+        query = select(t.builds.c.started_at, t.builds.c.ended_at).where(where)
+        pairs = (await self._db.execute(query.order_by(t.builds.c.id.desc()).limit(limit))).all()
         return tuple((end - start).total_seconds() for start, end in reversed(pairs) if start and end)
 
     async def attempts(self, build_id: str, limit: int = 200) -> tuple[Attempt, ...]:
@@ -363,6 +368,12 @@ class Queries:
         """How many builds have not ended."""
         query = select(func.count()).select_from(t.builds)
         return int((await self._db.execute(query.where(t.builds.c.state.in_(_OPEN)))).scalar_one())
+
+    async def unbuilt_bytes(self) -> int:
+        """Bytes of uploads not built yet: those of open builds, and those that wait for a build."""
+        of_builds = select(func.sum(t.builds.c.source_bytes)).where(t.builds.c.state.in_(_OPEN))
+        kept = select(func.sum(t.uploads.c.size_bytes)).where(t.uploads.c.used.is_(False))
+        return sum([int((await self._db.execute(one)).scalar_one() or 0) for one in (of_builds, kept)])
 
     async def check(self) -> None:
         """Ask the database for anything at all."""

@@ -63,6 +63,8 @@ uploads = Table(
     Column("requester", String(255), nullable=False),
     Column("created_at", Micros, nullable=False, index=True),
     Column("used", Boolean, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Index(None, "used"),
 )
 
 builds = Table(
@@ -79,6 +81,7 @@ builds = Table(
     Column("source", Text, nullable=False),
     Column("upload_id", _ID, index=True),
     Column("source_gone", Boolean, nullable=False),
+    Column("source_bytes", BigInteger, nullable=False),
     Column("requester", String(255), nullable=False),
     Column("created_at", Micros, nullable=False),
     Column("state", String(12), nullable=False),

@@ -18,6 +18,7 @@ from chaos.verdict import Blow, Entry, Observed, Seen, judge
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BUILD, BATCH, JOB, OTHER, FILE = (f"0193f0a0-0000-7000-8000-00000000000{number}" for number in range(1, 6))
 QUICK, OF_ROWS = Order(1, 0.0, Work.QUICK, None), Order(2, 0.0, Work.ROWS, None)
+COSTLY = (Fault.KILL_WORKER, Fault.TERM_WORKER, Fault.FREEZE_WORKER, Fault.KILL_ALL)
 ARTIFACT = ArtifactView(
     id=FILE,
     name="a",
@@ -111,6 +112,26 @@ BREACHES: dict[str, tuple[Callable[[Observed], object], str]] = {
     "a log line is missing": (_seen(BUILD, log=LOG[1:]), "log lines missing or doubled"),
     "a log line is there twice": (_seen(BUILD, log=(*LOG, LOG[0])), "log lines missing or doubled"),
     "nothing struck": (_set(blows=[]), "attempts without a fault"),
+    "another worker was killed": (
+        _set(blows=[Blow(Fault.KILL_WORKER, at(1), at(1), "linux-2-1")]),
+        "attempts without a fault",
+    ),
+    "its worker was frozen and woke before": (
+        _set(blows=[Blow(Fault.FREEZE_WORKER, at(-9), at(-1), "linux-1-1")]),
+        "attempts without a fault",
+    ),
+    **{
+        f"a strike that costs no attempt: {fault.value}": (
+            _set(blows=[Blow(fault, at(1), at(3), "linux-1-1")]),
+            "attempts without a fault",
+        )
+        for fault in Fault
+        if fault not in COSTLY
+    },
+    "everything was killed just before": (
+        _set(blows=[Blow(Fault.KILL_ALL, at(-2), at(-1))]),
+        "attempts without a fault",
+    ),
     "it struck long before": (_set(blows=[Blow(Fault.KILL_ALL, at(-90), at(-80))]), "attempts without a fault"),
     "it struck afterwards": (_set(blows=[Blow(Fault.KILL_ALL, at(6), at(7))]), "attempts without a fault"),
     "an attempt follows a failed one": (
@@ -134,6 +155,23 @@ def _broken(seen: Observed) -> set[str]:
 def test_where_every_promise_was_kept_nothing_is_broken() -> None:
     assert _broken(all_kept()) == set()
     assert judge(all_kept()).reruns == 1
+
+
+@pytest.mark.parametrize("fault", COSTLY)
+@pytest.mark.parametrize("outcome", ["Lost", "HandedBack"])
+def test_a_strike_at_an_attempts_own_worker_or_at_all_of_them_explains_its_loss(fault: Fault, outcome: str) -> None:
+    seen = all_kept()
+    _changed(attempts=(attempt(JOB, 1, outcome, 0), attempt(JOB, 2, "Succeeded", 10)))(seen)
+    seen.blows = [Blow(fault, at(1), at(3), "everything" if fault is Fault.KILL_ALL else "linux-1-1")]
+
+    assert _broken(seen) == set()
+
+
+def test_a_claim_may_be_granted_after_its_worker_was_killed() -> None:
+    seen = all_kept()
+    seen.blows = [Blow(Fault.KILL_WORKER, at(-8), at(-8), "linux-1-1")]
+
+    assert _broken(seen) == set()
 
 
 @pytest.mark.parametrize("breach", BREACHES)

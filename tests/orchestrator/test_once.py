@@ -27,7 +27,7 @@ from orchestrator.service import Service
 from orchestrator.store import open_store
 from orchestrator.store.schema import idempotency_keys as keys
 from orchestrator.upkeep import Upkeep
-from tests.orchestrator.api.fakes import FakeBroker, MemoryObjects
+from tests.orchestrator.api.fake_ports import FakeBroker, MemoryObjects
 from tests.orchestrator.conftest import Yard
 from tests.orchestrator.test_dead_letters import die
 from tests.orchestrator.test_service import claim, finished, join

@@ -220,6 +220,23 @@ async def test_without_the_guard_every_lie_of_the_broker_drains_the_worker_that_
     assert {name for name, _ in farm.producer.drained} == {WORKER}
 
 
+async def test_an_early_acknowledgement_makes_the_lease_the_only_witness_of_a_busy_worker(farm: LyingFarm) -> None:
+    """A worker that acknowledged before its work was confirmed: the broker counts nothing in hand, truly."""
+    farm.mend()
+    farm.lease_without_ticket()
+    assert (await farm.tick(60)).plan.drain == (), "the lease contradicts the broker"
+    assert farm.producer.drained == []
+
+    farm.producer.leases = 0  # that guard out, too; with the ticket in hand this alone drains nobody:
+    farm.counts(**HELD)
+    assert (await farm.tick(60)).plan.drain == ()
+
+    farm.counts()
+    for _ in range(2):
+        await farm.tick(60)
+    assert {name for name, _ in farm.producer.drained} == {WORKER}
+
+
 def _readings(observed: PoolObserved) -> tuple[Reading, ...]:
     return observed.ready, observed.leases, observed.queue_ready, observed.queue_unacked, observed.queue_total
 

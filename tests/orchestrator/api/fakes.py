@@ -1,8 +1,7 @@
-"""What stands behind the API, in memory: objects, broker, service and views that do as they are told."""
+"""What stands behind the API, in memory: service and views that do as they are told."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -29,8 +28,8 @@ from buildyard.contracts.changing import PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, RequeuedList
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.messages import LogLine, LogLines
-from buildyard.errors import NotFound, UnknownCount
-from buildyard.ports import Broker, Channel, Depth, ObjectInfo
+from buildyard.errors import NotFound
+from buildyard.ports import Broker
 from buildyard.settings import Settings
 from orchestrator.api import ApiParts, examples
 from orchestrator.api.gate import Gate
@@ -41,6 +40,7 @@ from orchestrator.feed import Feed
 from orchestrator.service import Service
 from orchestrator.store.queries import DeadFilter
 from orchestrator.views import Load, StoreCounts, Views
+from tests.orchestrator.api.fake_ports import FakeBroker, MemoryObjects
 
 BUILD_ID = examples.accepted.execution_id
 UPLOAD_ID = examples.stored.job_id
@@ -48,91 +48,6 @@ ARTIFACT_ID = examples.artifacts.artifacts[0].id
 JOB_ID = "01938a2e-7c1c-7d8e-9f00-123456789abc"
 OTHER_ID = "01938a2e-0000-7d8e-9f00-123456789abc"
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
-
-
-@dataclass
-class MemoryObjects:
-    """An object store in a dictionary."""
-
-    kept: dict[str, bytes] = field(default_factory=dict)
-    reads: list[str] = field(default_factory=list)
-    failure: Exception | None = None
-    largest_piece: int = 0
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    cleaned: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def put(self, key: str, chunks: AsyncIterator[bytes] | bytes) -> ObjectInfo:
-        self._check()
-        if isinstance(chunks, bytes):
-            self.kept[key] = chunks
-            return ObjectInfo(key, len(chunks))
-        body = bytearray()
-        async for chunk in chunks:
-            self.largest_piece = max(self.largest_piece, len(chunk))
-            body += chunk
-            self.begun.set()
-        self.kept[key] = bytes(body)
-        return ObjectInfo(key, len(body))
-
-    async def open(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        body = (await self.read(key))[start:end]
-        return _pieces(body)
-
-    async def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        self._check()
-        self.reads.append(key)
-        if key not in self.kept:
-            raise NotFound(f"There is no object {key}.")
-        return self.kept[key][start:end]
-
-    async def head(self, key: str) -> ObjectInfo:
-        self._check()
-        if key not in self.kept:
-            raise NotFound(f"There is no object {key}.")
-        return ObjectInfo(key, len(self.kept[key]))
-
-    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        for key, body in sorted(self.kept.items()):
-            if key.startswith(prefix):
-                yield ObjectInfo(key, len(body))
-
-    async def move(self, source: str, target: str) -> None:
-        self._check()
-        self.kept[target] = self.kept.pop(source)
-
-    async def delete(self, keys: Sequence[str]) -> None:
-        self._check()
-        for key in keys:
-            self.kept.pop(key, None)
-        self.cleaned.set()
-
-    async def drop_torn(self, prefix: str, age_seconds: float) -> int:
-        del prefix, age_seconds
-        return 0
-
-    def _check(self) -> None:
-        if self.failure is not None:
-            raise self.failure
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), 65536):
-        yield body[start : start + 65536]
-
-
-@dataclass
-class FakeBroker:
-    """A broker that only counts."""
-
-    depths: dict[str, int] = field(default_factory=dict)
-    failure: Exception | None = None
-
-    async def depth(self, channel: Channel) -> Depth:
-        if self.failure is not None:
-            raise self.failure
-        if channel.name.startswith("jobs.") and channel.name not in self.depths:
-            raise UnknownCount(f"{channel.name} cannot be counted.")
-        return Depth(self.depths.get(channel.name, 0), 0, 1, "fake", 0)
 
 
 @dataclass
@@ -246,7 +161,7 @@ class FakeViews:
     stored: list[StoredArtifact] = field(default_factory=list)
     asked: dict[str, object] = field(default_factory=dict)
     dead_asked: DeadFilter | None = None
-    in_hand: Load = field(default_factory=lambda: Load(0, None))
+    in_hand: Load = field(default_factory=lambda: Load(0, None, 0, 0, ()))
     counts: StoreCounts = field(
         default_factory=lambda: StoreCounts({"Running": 2, "Succeeded": 7}, 2, examples.pools.pools, 4)
     )

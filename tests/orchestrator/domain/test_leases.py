@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.domain.sweeping import AHEAD, SETTLING, Stretch, had_its_time, lapsed, needs_renewal, proved
@@ -74,6 +74,7 @@ def test_an_attempt_is_over_once_it_could_be_heard_for_a_lease_in_sum_however_of
     assert not had_its_time(start, stretches, LEASE) or worth >= LEASE - 1e-3
 
 
+@settings(deadline=None)
 @given(times=_outages, beat=st.floats(1, LEASE / 3), back=st.floats(0, LEASE * SETTLING))
 def test_no_outages_end_the_attempt_of_a_worker_that_speaks_whenever_it_can(
     times: list[tuple[float, float]], beat: float, back: float

@@ -66,6 +66,7 @@ def _builds() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("upload_id", sa.String(length=36), nullable=True),
         sa.Column("source_gone", sa.Boolean(), nullable=False),
+        sa.Column("source_bytes", sa.BigInteger(), nullable=False),
         sa.Column("requester", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
@@ -174,9 +175,11 @@ def _uploads() -> None:
         sa.Column("requester", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("used", sa.Boolean(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_uploads")),
     )
     op.create_index(op.f("ix_uploads_created_at"), "uploads", ["created_at"], unique=False)
+    op.create_index(op.f("ix_uploads_used"), "uploads", ["used"], unique=False)
 
 
 def _artifacts() -> None:
