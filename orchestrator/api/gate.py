@@ -72,10 +72,10 @@ class Gate:
                 remedy=f"Ask more slowly: again in {math.ceil(wait)} s.",
                 retry_after=wait,
             )
-        seen = await self._look()
+        seen, free = await self._look(), await asyncio.to_thread(self._least_free)
         if seen.unbuilt_bytes is not None:
             seen = replace(seen, unbuilt_bytes=seen.unbuilt_bytes + self._coming)
-        error = refusal(replace(seen, coming_bytes=coming_bytes), self._limits)
+        error = refusal(replace(seen, free_bytes=free, coming_bytes=coming_bytes), self._limits)
         if error is not None:
             raise error
 
@@ -86,8 +86,6 @@ class Gate:
             ObjectsUnavailable: the disk has too little room.
         """
         free = await asyncio.to_thread(self._least_free)
-        if self._seen is not None:  # who was told that the disk is full finds the gate closed at once
-            self._seen = replace(self._seen, free_bytes=free)
         error = refusal(IntakeSeen(free_bytes=free), self._limits)
         if error is not None:
             raise error
@@ -112,16 +110,14 @@ class Gate:
             return self._seen
 
     async def _fresh(self) -> IntakeSeen:
-        free = await asyncio.to_thread(self._least_free)
         try:
             load = await self._views.load()
         except TemporaryError:
-            return IntakeSeen(free_bytes=free)  # the request itself will say what is wrong with the store
+            return IntakeSeen()  # the request itself will say what is wrong with the store
         return IntakeSeen(
             open_builds=load.open_builds,
             oldest_wait_seconds=load.oldest_wait_seconds,
             unbuilt_bytes=load.unbuilt_bytes,
-            free_bytes=free,
             agents=load.agents,
             past_seconds=load.past_seconds,
         )
