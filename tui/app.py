@@ -185,6 +185,9 @@ class FarmApp(WindowedApp):
         self.call_later(self._after_opening, screen, ref, new)
 
     def _after_opening(self, screen: FarmScreen, ref: Ref | None, new: bool) -> None:  # noqa: FBT001 - a callback's
+        if not screen.is_mounted:  # its panels are made by a task of its own
+            self.call_later(self._after_opening, screen, ref, new)
+            return
         if not new:
             screen.refresh_changed(None)
         if ref is not None:
@@ -207,7 +210,7 @@ class FarmApp(WindowedApp):
     def watch_anew(self) -> None:
         """Tell the source what the open screen looks at."""
         screen = self.farm_screen
-        self.source.watch(screen.interest() if screen is not None else Interest())
+        self.source.watch(screen.interest() if screen is not None and screen.is_mounted else Interest())
 
     # ---------------------------------------------------------------- windows
 
