@@ -20,6 +20,7 @@ from buildyard.settings import Settings, load_settings
 from buildyard.telemetry import configure_logging, logger
 from worker.app import Agent
 from worker.capabilities import find_tools, usable_cores
+from worker.git.credentials import load_credentials
 from worker.job_in_hand import Means
 from worker.joining import Identity
 from worker.leaving import Urgency
@@ -57,6 +58,7 @@ def _name(pool: str) -> str:
 async def _run(identity: Identity, settings: Settings) -> int:
     settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    load_credentials(settings.git_credentials_file)  # a mistake in it is told now, not at the first private repository
     become_subreaper()
     clock = SystemClock()
     tools = await find_tools(os.environ, settings.data_dir, identity.name)

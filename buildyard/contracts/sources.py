@@ -18,18 +18,31 @@ _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
     r"(?::(?P<port>\d{1,5}))?(?P<path>/[A-Za-z0-9._~+@/-]+)"
 )
-_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?/?")
+_SSH_URL = re.compile(
+    r"ssh://(?:(?P<user>[a-z_][a-z0-9_.-]{0,31})@)?(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)"
+    r"(?::(?P<port>\d{1,5}))?(?P<path>/[A-Za-z0-9._~+@/-]+)"
+)
+_SCP_LIKE = re.compile(
+    r"(?P<user>[a-z_][a-z0-9_.-]{0,31})@(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)"
+    r":(?P<path>[A-Za-z0-9._~+@][A-Za-z0-9._~+@/-]*)"
+)
+_ORIGIN = re.compile(r"(?P<scheme>https?|ssh)://(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?/?")
 # a password may hold `@` and `/`, so the last `@` counts
 _LOGIN = re.compile(r"(//|^(?!\S*//))(?:[^/\s:]*:\S*|[^/\s]*)@")
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./+-]{0,254}")
-_PORTS = {"https": 443, "http": 80}
+_PORTS = {"https": 443, "http": 80, "ssh": 22}
+_USUAL = frozenset({"https", "ssh"})
+"""What a host's bare name allows, on its usual port."""
 _URL_FIELD = "job.repositoryUrl"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
 class RemoteAddress:
-    """A checked address on the network; `named_by_operator` when the settings name its very origin."""
+    """A checked address on the network; `named_by_operator` when the settings name its very origin.
+
+    `url` is what git gets; of ssh it names user and port.
+    """
 
     url: str
     scheme: str
@@ -48,8 +61,9 @@ class LocalAddress:
 def check_url(url: str, allowed_hosts: Sequence[str], *, local_allowed: bool) -> RemoteAddress | LocalAddress:
     """Judge a repository's address.
 
-    An entry of `allowed_hosts` is a host name, which allows `https://` on its usual port at public addresses, or an
-    origin such as `http://git.corp:3000`, with which an operator vouches for a host inside too.
+    An entry of `allowed_hosts` is a host name, which allows `https://` and `ssh://` on their usual ports at public
+    addresses, or an origin such as `http://git.corp:3000` or `ssh://git.corp:2222`, with which an operator vouches for
+    a host inside too. `git@HOST:PATH` is read as `ssh://git@HOST/PATH`.
 
     Raises:
         InvalidRequest: the address is malformed, or of a kind that is not fetched.
@@ -59,19 +73,21 @@ def check_url(url: str, allowed_hosts: Sequence[str], *, local_allowed: bool) ->
         raise InvalidRequest(f"The repository's address is longer than {_MAX_URL} characters.", field=_URL_FIELD)
     if url.startswith(("/", "file:///")):
         return _local(url.removeprefix("file://"), url, allowed=local_allowed)
-    match = _URL.fullmatch(url)
+    match = _URL.fullmatch(url) or _SSH_URL.fullmatch(url) or _SCP_LIKE.fullmatch(url)
     if match is None or {".", ".."} & set(match["path"].split("/")):
         raise InvalidRequest(
             f"The repository's address {shown(url)} is not one that is fetched here.",
-            remedy="Use https://HOST/PATH without a user name or password.",
+            remedy="Use https://HOST/PATH without a user name or password, or ssh://git@HOST/PATH.",
             field=_URL_FIELD,
         )
-    scheme, host = match["scheme"], match["host"].lower()
-    port = int(match["port"] or _PORTS[scheme])
+    found = match.groupdict()
+    scheme, host = found.get("scheme") or "ssh", match["host"].lower()
+    port = int(found.get("port") or _PORTS[scheme])
+    address = url if scheme != "ssh" else f"ssh://{found['user'] or 'git'}@{host}:{port}/{found['path'].lstrip('/')}"
     if (scheme, host, port) in {_origin(word) for word in allowed_hosts}:
-        return RemoteAddress(url, scheme, host, port, named_by_operator=True)
-    if scheme == "https" and port == _PORTS["https"] and host in {word.lower() for word in allowed_hosts}:
-        return RemoteAddress(url, scheme, host, port, named_by_operator=False)
+        return RemoteAddress(address, scheme, host, port, named_by_operator=True)
+    if scheme in _USUAL and port == _PORTS[scheme] and host in {word.lower() for word in allowed_hosts}:
+        return RemoteAddress(address, scheme, host, port, named_by_operator=False)
     raise Forbidden(
         f"Repositories of {shown(host)} over {scheme} on port {port} are not allowed on this farm.",
         remedy="BUILDYARD_GIT_HOSTS lists the allowed hosts.",

@@ -29,8 +29,14 @@ HOSTILE_URLS = [
     "--upload-pack=touch /tmp/x",
     "ssh://-oProxyCommand=x/a",
     "git@-oX:y",
-    "git@github.com:a/b",
-    "ssh://git@github.com/a/b",
+    "git@-oProxyCommand=x:a/b",
+    "git@github.com:-oProxyCommand=x",
+    "git@github.com:../a",
+    "ssh://root:pw@github.com/a/b",
+    "ssh://git@github.com:2222/a/b",
+    "ssh://git@-oProxyCommand=x/a/b",
+    "ssh://-l@github.com/a/b",
+    "ssh://git@github.com",
     "git://github.com/a/b",
     "http://github.com/a/b",
     "http://127.0.0.1:15672",
@@ -124,6 +130,21 @@ def test_hosts_are_allowed_by_name_over_https_and_origins_as_they_are_written() 
     assert isinstance(check_url("https://[fd00::1]/a", hosts, local_allowed=False), RemoteAddress)
     with pytest.raises(Forbidden):
         check_url("http://git.corp/a", hosts, local_allowed=False)
+
+
+@pytest.mark.parametrize(
+    "written", ["ssh://git@github.com/a/b.git", "ssh://github.com:22/a/b.git", "git@github.com:a/b.git"]
+)
+def test_an_address_over_ssh_is_written_in_one_way(written: str) -> None:
+    whole = RemoteAddress("ssh://git@github.com:22/a/b.git", "ssh", "github.com", 22, named_by_operator=False)
+
+    assert check_url(written, HOSTS, local_allowed=False) == whole
+
+
+def test_ssh_on_another_port_needs_its_origin_named() -> None:
+    found = check_url("ssh://builder@git.corp:2222/~x/p", ("ssh://git.corp:2222",), local_allowed=False)
+
+    assert found == RemoteAddress("ssh://builder@git.corp:2222/~x/p", "ssh", "git.corp", 2222, named_by_operator=True)
 
 
 def test_a_local_path_is_an_address_only_where_local_ones_are_allowed() -> None:
