@@ -16,6 +16,7 @@ from typing import Any
 
 from buildyard.clock import SystemClock
 from buildyard.contracts.agents import AgentHealth, AgentJoined, AgentRegistration, AgentView, ClaimAnswer, ClaimRequest
+from buildyard.contracts.api import BuildAccepted, BuildRequest, Links
 from buildyard.contracts.builds import (
     BuildProperties,
     GitSource,
@@ -133,6 +134,8 @@ class FakeProducer:
         self.refusal: Exception | None = None
         self.state = "idle"
         self.rows: list[bytes] = []
+        self.submitted: list[tuple[str, BuildRequest]] = []
+        self.answers: list[Exception] = []
         self.break_rows_after: int | None = None
         self.heartbeat_seconds = 0.1
 
@@ -170,6 +173,20 @@ class FakeProducer:
             health=AgentHealth(),
             joined_at=datetime.now(UTC),
             seen_at=datetime.now(UTC),
+        )
+
+    async def submit(self, request: BuildRequest, *, key: str = "") -> BuildAccepted:
+        self.submitted.append((key, request))
+        if self.answers:
+            raise self.answers.pop(0)
+        links = Links.model_validate({"self": "", "logs": "", "events": "", "trace": ""})
+        return BuildAccepted(
+            execution_id=new_id(),
+            status="Queued",
+            queue_position=0,
+            estimated_start_time=None,
+            estimated_duration=None,
+            links=links,
         )
 
     async def rows_jsonl(self, _build_id: str) -> AsyncGenerator[bytes, None]:
@@ -324,7 +341,9 @@ def as_broker(fake: FakeBroker) -> Broker:
 
 async def upload_rig(tmp_path: Path, content: bytes, kind: UploadKind = UploadKind.ZIP, **more: Any) -> Rig:
     """A rig whose job is to build an upload of these bytes; further arguments as of `job_spec` and `rig_of`."""
-    names = {"objects", "parent", "tools", "log_limit", "git_hosts", "git_local_roots", "unpack_max_bytes"}
+    names = {
+        "objects", "parent", "tools", "log_limit", "git_hosts", "git_local_roots", "call_hosts", "unpack_max_bytes",
+    }  # fmt: skip
     around = {name: more.pop(name) for name in names & more.keys()}
     rig = rig_of(tmp_path, job_spec(upload_of(content, kind), **more), **around)
     await rig.objects.put(UPLOAD_KEY, content)

@@ -72,6 +72,7 @@ async def test_rows_are_handled_and_no_stage_is_reported(tmp_path: Path) -> None
     assert results[6].result["values"] == {"name": "6 x"}
     assert rig.reports.of(StageStarted) == rig.reports.of(StageFinished) == []
     assert finished.log_lines == 0
+    assert not rig.attempt.workspace.root.exists(), "folders cost more than such a row, and nobody looks into them"
     assert all(len(report.rows) <= 100 for report in rig.reports.of(RowsDone))
 
 
@@ -222,6 +223,31 @@ async def test_rows_a_program_did_not_answer_before_it_ended_say_so(tmp_path: Pa
     assert finished.outcome is Outcome.SUCCEEDED
     assert [row.ok for row in results] == [True, False, False]
     assert results[2].error == "The program ended with exit code 7 before it answered this row."
+
+
+async def test_a_row_that_waited_for_the_program_when_it_ended_has_its_error_too(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; r = sys.stdin.readline; r(); print('{}', flush=True); r(); time.sleep(0.3); sys.exit(7)"
+    )
+    files = {"buildyard.toml": _config("python", "-c", program)}
+    rig = await _rows_rig(tmp_path, [{"n": str(number)} for number in range(4)], files)
+
+    finished = await rig.run()
+
+    results = [*_told(rig), *finished.rows]
+    assert [(row.row, row.ok) for row in results] == [(1, True), (2, False), (3, False), (4, False)]
+
+
+async def test_a_program_whose_rows_break_off_ends_with_its_job(tmp_path: Path) -> None:
+    files = {"buildyard.toml": _config("python", "handle.py"), "handle.py": ECHO}
+    rig = await _rows_rig(tmp_path, [{"n": "1"}, {"n": "2"}], files)
+    whole = await rig.objects.read("rows.jsonl")
+    await rig.objects.put("rows.jsonl", whole[:-5] + b"     ")
+    async with asyncio.timeout(40):
+        finished = await rig.run()
+
+    assert finished.outcome is Outcome.FAILED
+    assert finished.reason == "The batch's rows ended in the middle of a row."
 
 
 async def test_a_program_that_is_not_there_fails_the_job(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def question(row: int, values: dict[str, str]) -> bytes:
 def read_answer(row: int, line: bytes, dropped: int) -> RowResult:
     """What a program answered: a JSON object is the result; one whose `error` is a text is the row's failure."""
     try:
-        answer = _parsed(line, dropped)
+        answer = read_object(line, dropped)
     except InvalidRequest as fault:
         return _failed(row, f"The program's answer {fault}.")
     if isinstance(answer.get("row"), int) and answer["row"] != row:
@@ -43,8 +43,12 @@ def read_answer(row: int, line: bytes, dropped: int) -> RowResult:
     return RowResult(row=row, ok=True, result={key: value for key, value in answer.items() if key != "row"})
 
 
-def _parsed(line: bytes, dropped: int) -> dict[str, Any]:
-    """The answer as an object that can be passed on as JSON; else an InvalidRequest that says what it is instead."""
+def read_object(line: bytes, dropped: int) -> dict[str, Any]:
+    """An answer as an object that can be passed on as JSON; `dropped` bytes of it were never kept.
+
+    Raises:
+        InvalidRequest: it is none; the sentence is a clause that says what it is instead.
+    """
     if dropped:
         raise InvalidRequest(f"is longer than {MAX_ANSWER_BYTES:,} bytes")
     try:

@@ -95,7 +95,8 @@ class _Tables:
 
     def _row(self, result: RowResult) -> None:
         self.rows += 1
-        body = {"result": result.result} if result.ok else {"error": result.error}
+        error = {} if result.ok else {"error": result.error}
+        body = {**error, **({"result": result.result} if result.ok or result.result else {})}
         line = json.dumps({"row": result.row, "ok": result.ok, **body}, ensure_ascii=False)
         self._lines_file.write(line.encode("utf-8", "replace") + b"\n")
         if not result.ok:

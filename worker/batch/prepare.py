@@ -9,17 +9,21 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
-from buildyard.contracts.builds import BatchFound, Outcome, ReasonCode, StageName
+from buildyard.contracts.builds import BatchFound, Outcome, ReasonCode, RowHandler, StageName, UploadSource
 from buildyard.errors import InvalidUpload, TemporaryError
 from worker.attempt import Attempt
-from worker.batch.chunks import cut
+from worker.batch.chunks import cut, rows_per_call_job
 from worker.batch.csv_rows import MAX_LINE_BYTES, decode_lines, read_table
+from worker.batch.row_builds import GIT_COLUMN
+from worker.calls.addresses import check_address, nobody_may_be_called
+from worker.calls.row_call import URL_COLUMN, check_columns
 from worker.pipeline import Ending
 from worker.stages.files import open_regular
 from worker.stages.project import Project
 from worker.stages.upload_fetch import CSV_NAME
+from worker.toolchains.call_section import PLACE, CallOptions
 
 _CHUNK_BYTES = 1024 * 1024
 _ASK_TO_STOP_EVERY = 1000
@@ -38,6 +42,8 @@ async def prepare_batch(attempt: Attempt, project: Project | None) -> BatchFound
     `project` is None for an upload that is a CSV itself.
 
     Raises:
+        Forbidden: its rows are calls to what may not be called.
+        InvalidRequest: [call] does not fit the CSV.
         ObjectsUnavailable: the object store stayed away.
         TemporaryError: the attempt was stopped.
     """
@@ -51,20 +57,50 @@ async def prepare_batch(attempt: Attempt, project: Project | None) -> BatchFound
     rows = len(written.offsets) - 1
     if not rows:
         return Ending(Outcome.REJECTED, ReasonCode.CSV_REFUSED, "The CSV has a header, but no rows.")
+    uploaded = isinstance(attempt.spec.source, UploadSource)
+    handler = _handler(project, written.columns, attempt.spec.properties.toolchain, uploaded=uploaded)
+    asked = attempt.spec.properties.rows_per_job
+    if handler == "call":
+        options = (project.context.config.call if project else None) or CallOptions()
+        _check_calls(options, written.columns, attempt.settings.listed("call_hosts"))
+        asked = rows_per_call_job(rows, asked, options.concurrency)
+    elif handler == "build":
+        asked = rows  # asking takes no time: the work is in the builds
     key = f"{attempt.spec.output_prefix}rows.jsonl"
     await attempt.objects.put(key, _chunks(rows_file))
-    handler: Literal["builtin", "program"] = (
-        "builtin" if project is None or project.context.config.batch is None else "program"
-    )
-    chunks = cut(written.offsets, attempt.spec.properties.rows_per_job)
+    chunks = cut(written.offsets, asked)
     await attempt.log.note(StageName.FETCH, f"{rows:,} rows of {len(written.columns)} columns, {len(chunks):,} jobs")
     return BatchFound(rows_key=key, rows=rows, columns=written.columns, handler=handler, chunks=chunks)
 
 
 def _rows_path(project: Project) -> str:
     """The CSV that `buildyard.toml` names, else the only file of the source."""
-    batch = project.context.config.batch
-    return batch.rows if batch is not None else next(iter(project.context.tree.files))
+    section = project.context.config.batch or project.context.config.call
+    return section.rows if section is not None else next(iter(project.context.tree.files))
+
+
+def _handler(project: Project | None, columns: tuple[str, ...], toolchain: str | None, *, uploaded: bool) -> RowHandler:
+    """What becomes of the rows: as `buildyard.toml` says, else as there is a column for it.
+
+    A CSV from a repository asks for no builds: it could ask for its own repository, without end.
+    """
+    if project is not None and project.context.config.batch is not None:
+        return "program"
+    if project is not None and project.context.config.call is not None:
+        return "call"
+    if toolchain is None and uploaded and GIT_COLUMN in columns:
+        return "build"
+    called = toolchain == "call" or (toolchain is None and URL_COLUMN in columns)
+    return "call" if called else "builtin"
+
+
+def _check_calls(options: CallOptions, columns: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    """Refuse at once what no row could do; the rest is judged row by row."""
+    if not allowed:
+        raise nobody_may_be_called()
+    check_columns(columns, options)
+    if options.url is not None:
+        check_address(PLACE.sub("x", options.url), allowed)
 
 
 def _write_rows(src: Path, source: Path, target: Path, should_stop: Callable[[], bool]) -> _Written:

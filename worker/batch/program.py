@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from buildyard.contracts.builds import StageName
-from buildyard.errors import InvalidRequest
+from buildyard.errors import BuildyardError, InvalidRequest
 from worker.attempt import Attempt
 from worker.batch.answers import MAX_ANSWER_BYTES, Row, question, read_answer, unanswered
 from worker.batch.pace import Pace
@@ -37,10 +37,13 @@ async def run_program(attempt: Attempt, rows: AsyncIterator[Row], sink: RowSink)
     argv = resolved(config.batch.run, attempt.tools.paths)
     launch = attempt.launch(argv, attempt.workspace.src, config.environment)
     conversation = _Conversation(attempt, rows, sink)
-    async with started(launch, with_input=True) as child:
-        end = await conversation.hold(child)
-    if not attempt.stop.stopped():
-        await conversation.conclude(end)
+    try:
+        async with started(launch, with_input=True) as child:
+            end = await conversation.hold(child)
+        if not attempt.stop.stopped():
+            await conversation.conclude(end)
+    finally:
+        await conversation.leave()
     return None
 
 
@@ -53,6 +56,10 @@ class _Due:
     last: bool
 
 
+async def _one_of(rows: AsyncIterator[Row]) -> Row | None:
+    return await anext(rows, None)
+
+
 class _Conversation:
     """Rows go in at the program's pace, answers come out in the same order."""
 
@@ -60,6 +67,10 @@ class _Conversation:
         self._attempt = attempt
         self._rows = rows
         self._sink = sink
+        self._coming: asyncio.Task[Row | None] | None = None
+        self._held: Row | None = None
+        """A row that waits until the program may have it."""
+        self._broken: BuildyardError | None = None
         self._due: deque[_Due] = deque()
         self._surplus = 0
         self._since = attempt.clock.monotonic()
@@ -83,22 +94,47 @@ class _Conversation:
         return child.described(ended_by)
 
     async def conclude(self, end: ProcessEnd) -> None:
-        """Give the rows that were never answered their errors."""
+        """Give the rows that were never answered their errors.
+
+        Raises:
+            BuildyardError: not all rows could be had.
+        """
+        if self._broken is not None:
+            raise self._broken
         if self._surplus:
             await self._attempt.log.note(StageName.BUILD, f"{self._surplus} lines of output answered no row")
         for due in self._due:
             await self._sink.add(unanswered(due.number, end.exit_code, end.signal_name), 0, last=due.last)
-        async for row in self._rows:
+        while (row := self._held or await self._next()) is not None:
+            self._held = None
             await self._sink.add(unanswered(row.number, end.exit_code, end.signal_name), 0, last=row.last)
+
+    async def leave(self) -> None:
+        """Let go of the rows."""
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
+
+    async def _next(self) -> Row | None:
+        """The next row, None after the last; who is cancelled while waiting for it does not lose it."""
+        self._coming = self._coming or asyncio.create_task(_one_of(self._rows))
+        row = await asyncio.shield(self._coming)
+        self._coming = None
+        return row
 
     async def _ask(self, stdin: asyncio.StreamWriter, pace: Pace) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # its exit code and the missing answers tell more
-            async for row in self._rows:
-                await pace.room()
-                self._due.append(_Due(row.number, self._attempt.clock.monotonic(), row.last))
-                pace.give()
-                stdin.write(question(row.number, row.values))
-                await stdin.drain()
+            try:
+                while (row := await self._next()) is not None:
+                    self._held = row
+                    await pace.room()
+                    self._held = None
+                    self._due.append(_Due(row.number, self._attempt.clock.monotonic(), row.last))
+                    pace.give()
+                    stdin.write(question(row.number, row.values))
+                    await stdin.drain()
+            except BuildyardError as error:  # the program's input ends here; then the job does
+                self._broken = error
             stdin.close()
             await stdin.wait_closed()
 

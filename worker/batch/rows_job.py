@@ -12,7 +12,9 @@ from worker.attempt import Attempt
 from worker.batch.answers import Row
 from worker.batch.builtin import handle_row, work_seconds
 from worker.batch.program import run_program
+from worker.batch.row_builds import run_builds
 from worker.batch.row_sink import RowSink
+from worker.calls.calls_job import run_calls
 from worker.pipeline import Ending
 from worker.streams import closed
 
@@ -28,12 +30,17 @@ async def run_rows(attempt: Attempt, part: RowsPart, sink: RowSink) -> Ending:
         BuildyardError: the rows or the program's source cannot be had, or the program cannot be started.
     """
     async with closed(_rows(attempt, part)) as rows:
+        unfetched = None
         if part.handler == "program":
             unfetched = await run_program(attempt, rows, sink)
-            if unfetched is not None:
-                return unfetched
+        elif part.handler == "call":
+            unfetched = await run_calls(attempt, rows, sink, part.sharers)
+        elif part.handler == "build":
+            await run_builds(attempt, rows, sink)
         else:
             await _run_builtin(attempt, rows, sink)
+        if unfetched is not None:
+            return unfetched
     failed = f", {sink.failed} of them failed" if sink.failed else ""
     noun = "row" if sink.done == 1 else "rows"
     return Ending(Outcome.SUCCEEDED, ReasonCode.SUCCEEDED, f"{sink.done} {noun} done{failed}.")

@@ -27,7 +27,7 @@ class Project:
     @property
     def is_batch(self) -> bool:
         """Whether its rows become jobs of their own."""
-        return self.choice.detection.toolchain == "batch"
+        return self.choice.detection.toolchain in {"batch", "call"}
 
 
 async def understand(attempt: Attempt) -> Project | Ending:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from buildyard.errors import InvalidRequest, NotFound
 from worker.toolchains.batch import BatchToolchain
+from worker.toolchains.call import CallToolchain
 from worker.toolchains.cargo import CargoToolchain
 from worker.toolchains.configuration import FILE_NAME, BuildyardToml
 from worker.toolchains.contract import Choice, Detection, FileTree, Toolchain
@@ -19,8 +20,10 @@ from worker.toolchains.node import NodeToolchain
 from worker.toolchains.python import PythonToolchain
 
 _BATCH = BatchToolchain()
+_CALL = CallToolchain()
 _KNOWN: tuple[tuple[Toolchain, str], ...] = (
     (_BATCH, f"a CSV file alone or [batch] in {FILE_NAME}"),
+    (_CALL, f"[call] in {FILE_NAME}"),
     (DotnetToolchain(), "a .NET solution or project"),
     (PythonToolchain(), "pyproject.toml, setup.py, requirements.txt or a .py file"),
     (CargoToolchain(), "Cargo.toml"),
@@ -46,8 +49,9 @@ def choose(tree: FileTree, config: BuildyardToml, asked: str | None = None) -> C
         NotFound: nothing fits; the sentence lists what was looked for.
     """
     found = [detection for toolchain in TOOLCHAINS if (detection := toolchain.detect(tree))]
-    if config.batch is not None:
-        found = [_BATCH.declared(), *(detection for detection in found if detection.toolchain != _BATCH.name)]
+    declared = [_BATCH.declared()] if config.batch is not None else []
+    declared += [_CALL.declared()] if config.call is not None else []
+    found = [*declared, *(detection for detection in found if not (declared and detection.toolchain == _BATCH.name))]
     found.sort(key=lambda detection: -detection.score)
     if asked:
         return _named(asked, found, "the request asks for it")

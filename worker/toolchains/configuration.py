@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from buildyard.contracts.builds import StageName
 from buildyard.errors import InvalidRequest
+from worker.toolchains.call_section import CallOptions
 from worker.toolchains.toml_text import read_toml
 
 FILE_NAME = "buildyard.toml"
@@ -67,6 +68,12 @@ class BatchSection(_Section):
     run: Argv
 
 
+class CallSection(CallOptions):
+    """`[call]`: rows of a CSV, each sent to an HTTP service."""
+
+    rows: RelativePath
+
+
 class BuildyardToml(_Section):
     """The whole file; everything has a default."""
 
@@ -74,9 +81,17 @@ class BuildyardToml(_Section):
     artifacts: ArtifactsSection = ArtifactsSection()
     stages: dict[OwnStage, StageSection] = Field(default_factory=dict)
     batch: BatchSection | None = None
+    call: CallSection | None = None
     environment: dict[Annotated[str, AfterValidator(_environment_name)], Argument] = Field(
         default_factory=dict, max_length=100
     )
+
+    @model_validator(mode="after")
+    def _rows_are_for_one(self) -> BuildyardToml:
+        if self.batch is not None and self.call is not None:
+            msg = "[batch] and [call] cannot both have the rows"
+            raise ValueError(msg)
+        return self
 
     def stage(self, name: StageName) -> StageSection:
         """What the file says of a stage; an empty section when nothing."""
@@ -96,7 +111,7 @@ def read_buildyard_toml(text: str) -> BuildyardToml:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidRequest(
-            f"{FILE_NAME} cannot be followed: {place}: {first['msg']}.",
+            f"{FILE_NAME} cannot be followed: {place or 'as a whole'}: {first['msg'].removeprefix('Value error, ')}.",
             remedy="docs/buildyard-toml.md lists every key.",
             field=place,
         ) from error

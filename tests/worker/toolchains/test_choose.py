@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from buildyard.errors import InvalidRequest, NotFound
 from tests.worker.toolchains.trees import chosen, tree
 from worker.toolchains import TOOLCHAINS, choose, wanted
-from worker.toolchains.configuration import BatchSection, BuildyardToml
+from worker.toolchains.configuration import BatchSection, BuildyardToml, CallSection
 from worker.toolchains.contract import FileTree
 
 
@@ -60,6 +60,17 @@ def test_the_request_comes_before_the_file_and_the_file_before_the_best_fit() ->
     assert chosen(source, config, "dotnet") == "dotnet, because the request asks for it (App.sln is at the top)."
 
 
+def test_a_call_section_makes_calls_unless_another_toolchain_is_named() -> None:
+    call = CallSection(rows="data.csv")
+    source = tree("buildyard.toml", "data.csv", "main.py")
+
+    assert chosen(source, BuildyardToml(call=call)).startswith("call, because buildyard.toml has a [call] section;")
+    assert chosen(tree("data.csv"), BuildyardToml(call=call)) == "call, because buildyard.toml has a [call] section."
+    assert chosen(source, BuildyardToml(call=call, toolchain="python")).startswith("python, because buildyard.toml")
+    with pytest.raises(InvalidRequest, match=r"call does not fit .*: \[call\] in buildyard.toml was not found"):
+        chosen(tree("data.csv"), BuildyardToml(), "call")
+
+
 def test_a_batch_section_makes_a_batch_unless_another_toolchain_is_named() -> None:
     batch = BatchSection(rows="data.csv", run=("python", "handler.py"))
     source = tree("buildyard.toml", "data.csv", "handler.py")
@@ -70,7 +81,7 @@ def test_a_batch_section_makes_a_batch_unless_another_toolchain_is_named() -> No
 
 def test_a_toolchain_that_is_unknown_or_does_not_fit_is_refused() -> None:
     with pytest.raises(
-        InvalidRequest, match="The toolchain 'rust' is unknown; there are batch, dotnet, python, cargo, "
+        InvalidRequest, match="The toolchain 'rust' is unknown; there are batch, call, dotnet, python, cargo, "
     ):
         chosen(tree("Cargo.toml"), asked="rust")
     with pytest.raises(

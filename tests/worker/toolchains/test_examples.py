@@ -86,7 +86,7 @@ def test_the_dotnet_example_is_built_tested_packed_and_published(tmp_path: Path)
 
 def test_rows_are_the_same_for_the_same_seed_and_pass_every_check() -> None:
     def rows(*options: str) -> list[dict[str, str]]:
-        argv = [sys.executable, str(EXAMPLES / "make_rows.py"), "--rows", "50", *options]
+        argv = [sys.executable, str(EXAMPLES / "generate_data.py"), "--rows", "50", *options]
         text = subprocess.run(argv, capture_output=True, check=True).stdout.decode()
         return list(csv.DictReader(io.StringIO(text)))
 
@@ -98,6 +98,15 @@ def test_rows_are_the_same_for_the_same_seed_and_pass_every_check() -> None:
     slow = rows("--seed", "3", "--work-ms", "20", "--fail-every", "10")
     assert all(10 <= int(row["work_ms"]) <= 30 for row in slow)
     assert [number for number, row in enumerate(slow, start=1) if row["fail"]] == [10, 20, 30, 40, 50]
+
+
+def test_a_csv_can_be_as_large_as_one_likes_and_ends_with_a_whole_row() -> None:
+    argv = [sys.executable, str(EXAMPLES / "generate_data.py"), "--mebibytes", "0.25"]
+    text = subprocess.run(argv, capture_output=True, check=True).stdout
+
+    assert 0.249 * 2**20 < len(text) <= 0.25 * 2**20
+    assert text.endswith(b"\n")
+    assert len({len(row) for row in csv.reader(io.StringIO(text.decode()))}) == 1
 
 
 def test_the_batch_program_answers_each_row_with_one_line() -> None:

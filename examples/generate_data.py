@@ -1,14 +1,18 @@
 """Writes a CSV of orders to try the farm with: people, addresses, amounts; always the same for the same seed.
 
-    python examples/make_rows.py --rows 200 --seed 1 > data.csv
-    python examples/make_rows.py --rows 1000 --work-ms 50 --fail-every 100 > data.csv
+    python examples/generate_data.py --rows 200 --seed 1 > data.csv
+    python examples/generate_data.py --rows 1000 --work-ms 50 --fail-every 100 > data.csv
+    python examples/generate_data.py --mebibytes 500 > data.csv
 
 `--work-ms N` adds a column `work_ms`: each row then takes about N milliseconds (between half and one and a half).
 `--fail-every N` adds a column `fail`: every Nth row is marked to fail.
+`--mebibytes N` writes rows until the file is that large, however many they are; memory stays small.
 """
 
 import argparse
 import csv
+import io
+import itertools
 import random
 import sys
 import unicodedata
@@ -26,11 +30,11 @@ def ascii_letters(text):
 
 
 def rows(count, seed, work_ms=0, fail_every=0):
-    """The header, then `count` rows; lists of texts."""
+    """The header, then `count` rows, or without end for None; lists of texts."""
     chance = random.Random(seed)
     header = ["order_id", "name", "email", "city", "country", "product", "quantity", "amount", "order_date"]
     yield header + ["work_ms"] * bool(work_ms) + ["fail"] * bool(fail_every)
-    for number in range(1, count + 1):
+    for number in itertools.count(1) if count is None else range(1, count + 1):
         first, last = chance.choice(FIRST), chance.choice(LAST)
         city, country = chance.choice(CITIES)
         product, cents = chance.choice(PRODUCTS)
@@ -54,17 +58,30 @@ def rows(count, seed, work_ms=0, fail_every=0):
         yield row
 
 
+def encoded(row):
+    """A row as a line of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(row)
+    return text.getvalue().encode()
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--rows", type=int, default=200, help="how many rows (200)")
     options.add_argument("--seed", type=int, default=1, help="which rows (1)")
+    options.add_argument("--mebibytes", type=float, help="rows until the file is so large, instead of --rows")
     options.add_argument("--work-ms", type=int, default=0, help="about how long each row takes, in milliseconds (0)")
     options.add_argument("--fail-every", type=int, default=0, help="mark every Nth row to fail (0: none)")
     chosen = options.parse_args()
-    sys.stdout.reconfigure(encoding="utf-8", newline="")
-    csv.writer(sys.stdout, lineterminator="\n").writerows(
-        rows(chosen.rows, chosen.seed, chosen.work_ms, chosen.fail_every)
-    )
+    count = chosen.rows if chosen.mebibytes is None else None
+    left = float("inf") if chosen.mebibytes is None else chosen.mebibytes * 2**20
+    for row in rows(count, chosen.seed, chosen.work_ms, chosen.fail_every):
+        line = encoded(row)
+        left -= len(line)
+        if left < 0:
+            break
+        sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

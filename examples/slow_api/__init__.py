@@ -1,0 +1,1 @@
+"""A slow, moody HTTP service to try calls with; see __main__.py."""

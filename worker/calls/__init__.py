@@ -1,0 +1,1 @@
+"""Calls: rows that become requests to a slow service, at its pace and no faster."""
