@@ -1,4 +1,4 @@
-"""`python -m scaler [--stop-workers]`: the scaler in the foreground."""
+"""`python -m scaler [--stop-workers]`: the scaler in the foreground; `python -m scaler VERB …`: see `scaler.verbs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from buildyard.telemetry import configure_logging
 
 
 def main() -> int:
-    """Run the scaler; 0 after a signal, 2 when a setting is wrong."""
+    """Run the scaler or a verb; 0 after a signal, 2 when a setting is wrong."""
+    if sys.argv[1:] and not sys.argv[1].startswith("-"):
+        from scaler.verbs import run  # noqa: PLC0415 - the scaler itself needs nothing of the command line
+
+        return run(sys.argv[1:])
     parser = argparse.ArgumentParser(prog="scaler", description="Starts workers by what waits, and asks them to leave.")
     parser.add_argument("--stop-workers", action="store_true", help="at the end, ask the workers to stop and wait")
     arguments = parser.parse_args()

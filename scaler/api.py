@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
@@ -10,13 +11,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import buildyard
 from buildyard.clock import Clock
-from buildyard.contracts.api import DecisionList, HealthAnswer, Problem, WorkerList
+from buildyard.contracts.api import DecisionList, Problem, ScalerHealth, WorkerList
+from buildyard.contracts.scaling import WhatIf, WhatIfAnswer, WhyList
+from buildyard.contracts.wire import AskedMoment, Identifier
 from buildyard.errors import BuildyardError, InvalidRequest, NotFound
 from buildyard.guard import Guard, GuardRules
 from buildyard.problems import (
@@ -30,7 +34,9 @@ from buildyard.problems import (
 )
 from buildyard.settings import Settings
 from buildyard.telemetry import logger
-from scaler.record import KEPT_DECISIONS, DecisionRecord
+from scaler.explaining import Explainer
+from scaler.own_use import own_use
+from scaler.record import KEPT_DECISIONS, Wanted
 from scaler.status import ScalerStatus
 
 MOST_TAIL_LINES = 100_000
@@ -44,13 +50,17 @@ Limit = Annotated[int, Query(ge=1, le=KEPT_DECISIONS, description="At most so ma
 Pool = Annotated[str | None, Query(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="Of this pool only.")]
 Since = Annotated[int, Query(ge=0, description="Only decisions with a higher number.")]
 Changes = Annotated[bool, Query(description="Leave out decisions that only repeat their pool's last one.")]
+After = Annotated[AskedMoment | None, Query(description="Only what held at this time or later.")]
+Before = Annotated[AskedMoment | None, Query(description="Only what was decided at this time or earlier.")]
+Cursor = Annotated[int | None, Query(ge=1, description="`nextCursor` of the page before: go on with older ones.")]
+BuildOf = Annotated[Identifier | None, Query(description="Why this build waits, runs or has ended.")]
 Tail = Annotated[int | None, Query(ge=0, le=MOST_TAIL_LINES, description="Only the last so many lines.")]
 Follow = Annotated[bool, Query(description="Go on until the worker ends.")]
 _PROBLEM = {"model": Problem, "content": {"application/problem+json": {}}}
 
 
-def create_app(status: ScalerStatus, record: DecisionRecord, settings: Settings, clock: Clock) -> FastAPI:
-    """The API over what the loops know; `clock` gives ids under which the log tells of faults."""
+def create_app(status: ScalerStatus, explainer: Explainer, settings: Settings, clock: Clock) -> FastAPI:
+    """The API over what the loops know and recorded; `clock` gives ids under which the log tells of faults."""
     app = FastAPI(
         title="Buildyard scaler", version=buildyard.__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -60,13 +70,14 @@ def create_app(status: ScalerStatus, record: DecisionRecord, settings: Settings,
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
 
-    app.include_router(_decisions(record))
+    app.include_router(_decisions(explainer))
+    app.include_router(_questions(explainer))
     app.include_router(_workers(status))
 
-    @app.get("/healthz", responses={503: {"model": HealthAnswer}})
+    @app.get("/healthz", response_model=ScalerHealth, responses={503: {"model": ScalerHealth}})
     async def read_health() -> Response:
         """200 when broker, producer and executor answer and the loops go on; else 503 and which does not."""
-        health = status.health()
+        health = ScalerHealth(**dict(status.health()), process=own_use())
         return JSONResponse(health.wire(), 200 if health.status == "ok" else 503, {"Cache-Control": "no-store"})
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -76,18 +87,62 @@ def create_app(status: ScalerStatus, record: DecisionRecord, settings: Settings,
     return app
 
 
-def _decisions(record: DecisionRecord) -> APIRouter:
+def _decisions(explainer: Explainer) -> APIRouter:
     router = APIRouter()
 
     @router.get("/decisions", response_model=DecisionList, responses={422: _PROBLEM})
     async def list_decisions(
-        limit: Limit = 100, pool: Pool = None, since: Since = 0, *, changes: Changes = False
+        limit: Limit = 100,
+        pool: Pool = None,
+        since: Since = 0,
+        after: After = None,
+        before: Before = None,
+        cursor: Cursor = None,
+        *,
+        changes: Changes = False,
     ) -> Response:
-        """The newest decisions, newest first, also those for "nothing". They were encoded when they were made."""
-        body = b'{"decisions":[' + b",".join(record.newest(limit, pool, since, only_news=changes)) + b"]}"
+        """Decisions, newest first, also those for "nothing"; the last hour tick by tick, older ones folded."""
+        wanted = Wanted(pool, since, cursor, after, before, changes)
+        found, older = await explainer.page(limit, wanted)
+        body = b'{"decisions":[' + b",".join(found) + b'],"nextCursor":%s}' % json.dumps(older).encode()
         return Response(body, media_type="application/json")
 
     return router
+
+
+def _questions(explainer: Explainer) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/why", responses={404: _PROBLEM, 422: _PROBLEM, 503: _PROBLEM})
+    async def explain(pool: Pool = None, build: BuildOf = None) -> WhyList:
+        """Why pools have the workers they have and why none starts now; or why a build waits. In sentences."""
+        return await (explainer.why_pools(pool) if build is None else explainer.why_build(build))
+
+    @router.get("/whatif", responses={404: _PROBLEM, 409: _PROBLEM, 422: _PROBLEM}, openapi_extra=_WHAT_IF)
+    async def suppose(request: Request) -> WhatIfAnswer:
+        """What would be decided with other policy values or readings, now and over the last ticks. It does nothing."""
+        try:
+            question = WhatIf.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = str(first["loc"][0])
+            raise InvalidRequest(f"{field} is wrong: {first['msg']}.", field=field) from error
+        return await explainer.what_if(question)
+
+    return router
+
+
+_WHAT_IF = {
+    "parameters": [
+        {
+            "name": field.alias or name,
+            "in": "query",
+            "required": field.is_required(),
+            "schema": WhatIf.model_json_schema()["properties"][field.alias or name],
+        }
+        for name, field in WhatIf.model_fields.items()
+    ]
+}
 
 
 def _workers(status: ScalerStatus) -> APIRouter:
@@ -125,7 +180,9 @@ def _places(settings: Settings) -> str:
 <html lang="en"><head><meta charset="utf-8"><title>Buildyard scaler</title></head><body>
 <h1>Buildyard scaler {html.escape(buildyard.__version__)}</h1>
 <ul>
-<li><a href="/decisions">/decisions</a>: what was decided, and why (?limit=, ?pool=, ?since=)</li>
+<li><a href="/decisions">/decisions</a>: what was decided (?limit=, ?pool=, ?after=, ?before=, ?changes=1)</li>
+<li><a href="/why">/why</a>: why there are so many workers, in sentences (?pool=, ?build=ID)</li>
+<li><a href="/whatif?pool=linux">/whatif?pool=linux</a>: what other values would decide (&amp;burstSize=10)</li>
 <li><a href="/agents">/agents</a>: the workers and the readings; /agents/NAME/logs?follow=1: what one writes</li>
 <li><a href="/healthz">/healthz</a>: whether all parts answer</li>
 <li><a href="{producer}">{producer}</a>: the producer, where builds are</li>

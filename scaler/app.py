@@ -16,12 +16,14 @@ from fastapi import FastAPI
 from buildyard.broker import open_broker
 from buildyard.client import ProducerClient
 from buildyard.clock import SystemClock
+from buildyard.connections import KEEP_ALIVE_SECONDS, bounded, connections_allowed
 from buildyard.errors import BrokerUnavailable, InvalidSettings
 from buildyard.ports import Broker, Channel, Depth, Subscription, Uncounted
 from buildyard.settings import Settings, load_pools
 from buildyard.telemetry import logger
 from scaler.api import create_app
 from scaler.executors.process import ProcessExecutor
+from scaler.explaining import Explainer
 from scaler.loop import Parts, PoolLoop
 from scaler.record import DecisionRecord
 from scaler.status import ScalerStatus
@@ -33,6 +35,8 @@ _HAND_BACK_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
 _BACKLOG = 128
+IDLE_EXIT = "BUILDYARD_IDLE_EXIT_SECONDS"
+"""By the policy `elastic` workers leave by themselves; every executor tells them when."""
 
 _log = logger("app")
 
@@ -108,12 +112,16 @@ def build_scaler(settings: Settings, environment: Mapping[str, str]) -> Scaler:
     broker = open_broker(settings.broker, settings.broker_management_url)
     late_broker = LateBroker(broker)
     producer = ProducerClient(settings.api, settings.token)
-    executor = ProcessExecutor(settings.data_dir, worker_environment(settings, environment), clock)
-    record = DecisionRecord(settings.data_dir / "decisions")
+    idle_exits = {
+        pool.name: {IDLE_EXIT: f"{pool.policy.idle_exit:g}"} for pool in pools if pool.policy.name == "elastic"
+    }
+    executor = ProcessExecutor(settings.data_dir, worker_environment(settings, environment), clock, of_pools=idle_exits)
+    record = DecisionRecord(settings.data_dir / "decisions", settings.decisions_max_bytes, settings.decisions_keep_days)
     parts = Parts(producer, late_broker, executor, record, clock)
     loops = [PoolLoop(pool, parts, settings.tick_seconds) for pool in pools]
     status = ScalerStatus(loops, [executor], clock)
-    api = create_app(status, record, settings, clock)
+    explainer = Explainer(record, {loop.config.name: loop for loop in loops}, producer, clock)
+    api = create_app(status, explainer, settings, clock)
     return Scaler(broker, late_broker, producer, executor, record, loops, status, api)
 
 
@@ -205,6 +213,8 @@ def _server(api: FastAPI) -> _Server:
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=_STREAM_END_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            http=bounded(connections_allowed()),
         )
     )
 

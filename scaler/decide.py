@@ -11,10 +11,15 @@ property. The rules, in the order in which they are asked:
 4. Never more than `max_workers` present, and no start within the back-off after workers that never joined.
 5. Nothing waits: once ready, leases, tickets ready, unacknowledged and in total have all been a trusted zero for
    `idle_seconds`, every idle worker is asked to drain. Nothing else ever removes a worker.
+
+That is the policy `burst`. The policy `elastic` has other rules 2 and 3: as many workers as finish all that waits and
+half of what runs within `drain_seconds`, at most one for each job and `burst_size` a tick; and one more when the
+oldest job has waited longer than that. Its workers leave by themselves once idle for `idle_exit`; rule 5 stays.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,11 +51,12 @@ class _Crowd:
 
 @dataclass(frozen=True)
 class _Need:
-    """How many workers the work in sight asks for (0 or less: none), and the reason as half a sentence."""
+    """How many workers the work in sight asks for (0 or less: none), the reason as half a sentence, the equation."""
 
     workers: int
     code: DecisionCode
     why: str
+    formula: str = ""
 
 
 def decide(observed: PoolObserved) -> Plan:
@@ -93,14 +99,18 @@ def worker_name(pool: str, slot: int, generation: int) -> str:
 
 def _serve(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd, ready: int) -> Plan:
     """Work waits: start what it needs, within the limits."""
-    policy, need = observed.policy, _need(observed, crowd, ready)
+    policy = observed.policy
+    need = (_elastic_need if policy.name == "elastic" else _burst_need)(observed, crowd, ready)
     if need.workers <= 0:
-        return Plan(code=need.code, reason=f"{need.why}.")
+        return Plan(code=need.code, reason=f"{need.why}.", formula=need.formula)
     room = policy.max_workers - crowd.present
+    maximum = f"max_workers {policy.max_workers} - present {crowd.present} = {max(room, 0)}"
     if room <= 0:
         return Plan(
             code=DecisionCode.AT_MAXIMUM,
             reason=f"{need.why}, but {crowd.present} of at most {policy.max_workers} workers are present.",
+            formula=need.formula,
+            clamps=(maximum,),
         )
     if _backing_off(observed):
         failed, pause = observed.failed_starts, backoff_seconds(observed.failed_starts)
@@ -108,38 +118,88 @@ def _serve(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crow
             code=DecisionCode.START_BACKOFF,
             reason=f"{need.why}, but {_count(failed, 'worker')} in a row ended without joining: "
             f"the next one starts {pause:g} s after the last. Their logs say why.",
+            formula=need.formula,
+            clamps=(f"2^{failed} s, {LONGEST_BACKOFF_SECONDS} s at most = {pause:g} s between starts",),
         )
-    number = min(need.workers, room)
-    limited = f" instead of {need.workers}, up to the maximum" if number < need.workers else ""
+    number = min(need.workers, room, policy.burst_size)
+    limited = ""
+    clamps: tuple[str, ...] = ()
+    if number < need.workers:
+        by_room = room <= policy.burst_size
+        clamps = (maximum,) if by_room else (f"burst_size {policy.burst_size} a tick",)
+        limited = f" instead of {need.workers}, " + ("up to the maximum" if by_room else "as many as a tick may")
     return Plan(
         start=_names(observed, workers, number),
         code=need.code,
         reason=f"{need.why}: start {number}{limited} "
         f"({crowd.pending} pending, {crowd.present} of {policy.max_workers} workers present).",
+        formula=need.formula,
+        clamps=clamps,
     )
 
 
-def _need(observed: PoolObserved, crowd: _Crowd, ready: int) -> _Need:
-    """What the waiting work asks for, before any limit."""
-    policy, oldest = observed.policy, observed.oldest_wait_seconds or 0
-    waiting = f"{_count(ready, 'job')} {'waits' if ready == 1 else 'wait'}"
-    if observed.ready.trust is Trust.STALE:
-        waiting += " by a stale count"
+def _burst_need(observed: PoolObserved, crowd: _Crowd, ready: int) -> _Need:
+    """What the waiting work asks for by the policy `burst`, before any limit."""
+    policy, oldest, waiting = observed.policy, observed.oldest_wait_seconds or 0, _waiting(observed, ready)
     if ready > policy.burst_threshold:
         missing = policy.burst_size - crowd.pending
+        formula = f"burst_size {policy.burst_size} - pending {crowd.pending} = {missing}"
         if missing > 0:
-            return _Need(missing, DecisionCode.BURST, f"{waiting}, more than {policy.burst_threshold}")
+            return _Need(missing, DecisionCode.BURST, f"{waiting}, more than {policy.burst_threshold}", formula)
         coming = f"{waiting}, more than {policy.burst_threshold}, and {crowd.pending} workers are pending"
-        return _Need(0, DecisionCode.WORKERS_COMING, coming)
+        return _Need(0, DecisionCode.WORKERS_COMING, coming, formula)
     if crowd.pending or crowd.idle:
-        coming = f"{waiting}; {crowd.pending} pending and {crowd.idle} idle workers are on their way to them"
-        return _Need(0, DecisionCode.WORKERS_COMING, coming)
+        return _coming(crowd, waiting, f"1 - pending {crowd.pending} - idle {crowd.idle}, at least 0 = 0")
     if not crowd.busy:
-        return _Need(1, DecisionCode.FIRST_WORKER, f"{waiting} and no worker is there to take one")
+        why = f"{waiting} and no worker is there to take one"
+        return _Need(1, DecisionCode.FIRST_WORKER, why, "1 - pending 0 - idle 0 - busy 0 = 1")
     if oldest >= policy.max_wait:
-        return _Need(1, DecisionCode.WAITED_TOO_LONG, f"{waiting}, the oldest for {oldest:.1f} s")
+        formula = f"oldest {oldest:.1f} s >= max_wait {policy.max_wait:g} s: 1 - pending 0 - idle 0 = 1"
+        return _Need(1, DecisionCode.WAITED_TOO_LONG, f"{waiting}, the oldest for {oldest:.1f} s", formula)
     steady = f"{waiting}, no more than {policy.burst_threshold} and none for {policy.max_wait:g} s yet"
     return _Need(0, DecisionCode.STEADY, f"{steady}; {_count(crowd.busy, 'worker')} busy")
+
+
+def _elastic_need(observed: PoolObserved, crowd: _Crowd, ready: int) -> _Need:
+    """What the waiting work asks for by the policy `elastic`, before any limit.
+
+    All that waits and the half of what runs is the work that is left (jobs in hand are half done on average); spread
+    over the time that it may take, it gives the number of workers. While no duration is known, each job gets one.
+    """
+    policy, oldest, waiting = observed.policy, observed.oldest_wait_seconds or 0, _waiting(observed, ready)
+    here, jobs, seconds = crowd.pending + crowd.idle + crowd.busy, ready + crowd.busy, observed.job_seconds
+    if seconds is None:
+        wanted, sized = jobs, f"{waiting}, and how long a job takes is not known yet"
+        formula = f"ready {ready} + busy {crowd.busy} = {wanted}"
+    else:
+        work = (ready + crowd.busy / 2) * seconds
+        wanted = min(jobs, math.ceil(work / policy.drain_seconds))
+        sized = f"{waiting}; {work:.0f} s of work are to be done within {policy.drain_seconds:g} s"
+        formula = (
+            f"min(ready {ready} + busy {crowd.busy}, "
+            f"({ready} + {crowd.busy}/2) x job {seconds:.3g} s / drain_seconds {policy.drain_seconds:g} s) = {wanted}"
+        )
+    missing = wanted - here
+    formula += f"; - pending {crowd.pending} - idle {crowd.idle} - busy {crowd.busy} = {missing}"
+    if missing > 0:
+        return _Need(missing, DecisionCode.DRAIN_TARGET, sized, formula)
+    if crowd.pending or crowd.idle:
+        return _coming(crowd, waiting, formula)
+    if oldest >= policy.drain_seconds:
+        formula += f"; oldest {oldest:.1f} s >= drain_seconds {policy.drain_seconds:g} s: 1"
+        return _Need(1, DecisionCode.WAITED_TOO_LONG, f"{waiting}, the oldest for {oldest:.1f} s", formula)
+    return _Need(0, DecisionCode.STEADY, f"{sized}; {_count(crowd.busy, 'busy worker')} can", formula)
+
+
+def _waiting(observed: PoolObserved, ready: int) -> str:
+    stale = " by a stale count" if observed.ready.trust is Trust.STALE else ""
+    return f"{_count(ready, 'job')} {'waits' if ready == 1 else 'wait'}{stale}"
+
+
+def _coming(crowd: _Crowd, waiting: str, formula: str) -> _Need:
+    """Workers that are pending or idle will take the work: none is started on top of them."""
+    why = f"{waiting}; {crowd.pending} pending and {crowd.idle} idle workers are on their way to them"
+    return _Need(0, DecisionCode.WORKERS_COMING, why, formula)
 
 
 def _rest(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd) -> Plan:

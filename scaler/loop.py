@@ -14,14 +14,14 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from buildyard.clock import Clock
 from buildyard.contracts.agents import AgentView
-from buildyard.contracts.api import AgentList, PoolList, WorkerInfo
+from buildyard.contracts.api import AgentList, BuildList, PoolList, WorkerInfo
 from buildyard.contracts.scaling import Decision, Plan, PoolConfig
 from buildyard.errors import BuildyardError
 from buildyard.ports import Channel, Depth, Subscription, Uncounted, doorbell, jobs
 from buildyard.telemetry import logger
 from scaler.decide import decide
 from scaler.executors import Executor
-from scaler.readings import Answer, Movement, Seen, movement, observe, quiet
+from scaler.readings import Answer, Movement, Seen, movement, observe, quiet, usual_duration
 from scaler.record import DecisionRecord
 
 DEADLINE_SECONDS = 3.0
@@ -29,6 +29,9 @@ SPACING_SECONDS = 0.02
 """The least time between two looks, however often the doorbell rings."""
 REGISTRY_SECONDS = 10.0
 """The registry is asked at least this often while somebody is there."""
+DURATIONS_SECONDS = 30.0
+"""How often it is learned anew how long jobs take, where the policy asks for that."""
+_LEARNED_BUILDS = 50
 BLIND_SECONDS = 10.0
 """After so long without a look, and some ticks, nobody knows that all was quiet: this process was frozen, say."""
 _LISTEN_AGAIN_SECONDS = 1.0
@@ -48,6 +51,11 @@ class Producer(Protocol):
 
     async def drain_agent(self, name: str, reason: str) -> AgentView:
         """Ask an agent to finish what it has in hand and leave."""
+
+    async def builds(
+        self, *, status: str | None = None, pool: str | None = None, limit: int | None = None
+    ) -> BuildList:
+        """The newest builds."""
 
 
 class Witness(Protocol):
@@ -127,6 +135,7 @@ class PoolLoop:
         self._movement: Movement | None = None
         self._quiet_since: float | None = None
         self._registry: _Registry | None = None
+        self._learned: _Asked[float] | None = None
         self._rung = asyncio.Event()
         self._stopping = False
 
@@ -220,10 +229,24 @@ class PoolLoop:
         else:
             agents = await self._ask("producer", parts.producer.agents())
             self._registry = _Registry(crew, agents.value, agents.at) if agents.value else None
+        job_seconds = await self._usual_duration()
         now = parts.clock.monotonic()
         seen = Seen(pools.answer(now), agents.answer(now), depths.answer(now), workers.answer(now))
         self._movement = movement(self._movement, self.config.name, seen, now)
-        return replace(seen, still_seconds=now - self._movement.since)
+        return replace(seen, still_seconds=now - self._movement.since, job_seconds=job_seconds)
+
+    async def _usual_duration(self) -> float | None:
+        """How long jobs take here, learned anew from time to time; what was learned before holds meanwhile."""
+        if self.config.policy.name != "elastic":
+            return None
+        now = self._parts.clock.monotonic()
+        if self._learned is None or now - self._learned.at >= DURATIONS_SECONDS:
+            before = self._learned.value if self._learned else None
+            builds = self._parts.producer.builds(status="succeeded", pool=self.config.name, limit=_LEARNED_BUILDS)
+            asked = await self._ask("producer", builds)
+            learned = usual_duration(asked.value) if asked.value else None
+            self._learned = _Asked(learned if learned is not None else before, asked.cause, asked.at)
+        return self._learned.value
 
     def _crew(self, pools: PoolList | None, workers: tuple[WorkerInfo, ...] | None) -> _Crew:
         """What the registry's answer depends on, as far as a decision reads it.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from buildyard.contracts.agents import AgentState, AgentView
-from buildyard.contracts.api import AgentList, PoolList, PoolView, WorkerInfo
+from buildyard.contracts.api import AgentList, BuildList, PoolList, PoolView, WorkerInfo
 from buildyard.contracts.scaling import PoolConfig, PoolObserved, Reading, Trust, WorkerState, WorkerView
 from buildyard.ports import SLOW_SECONDS, Depth, Uncounted
 from scaler.decide import is_quiet
@@ -50,6 +50,8 @@ class Seen:
     workers: Answer[tuple[WorkerInfo, ...]]
     still_seconds: float = 0
     """For how long leases and tickets in hand have not changed; 0 while that is not known."""
+    job_seconds: float | None = None
+    """How long a job takes, by the newest builds; None: not known, or the policy does not ask."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def observe(config: PoolConfig, seen: Seen) -> PoolObserved:
         generations=generations,
         failed_starts=failed,
         seconds_since_failed_start=since_failed,
+        job_seconds=seen.job_seconds,
     )
 
 
@@ -102,6 +105,12 @@ def movement(previous: Movement | None, pool: str, seen: Seen, now: float) -> Mo
     counted = _counted(seen.depths.value)
     in_hand = (view.leases if view else None, counted.unacked if counted else None)
     return previous if previous and previous.in_hand == in_hand else Movement(in_hand, now)
+
+
+def usual_duration(builds: BuildList) -> float | None:
+    """The median of what builds took, in seconds; None while none of them has ended."""
+    durations = sorted(build.duration for build in builds.builds if build.duration is not None)
+    return round(durations[len(durations) // 2], 3) if durations else None
 
 
 def readings_of(observed: PoolObserved) -> dict[str, Reading]:

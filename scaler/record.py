@@ -1,39 +1,37 @@
 """The record of decisions: the last ones in memory for the API, all of them as JSON lines on disk.
 
 Every tick is recorded. In memory each decision stands for itself, already encoded: thousands of live objects would
-cost the scaler more memory than the rest of it. On disk a decision is written when it differs in substance from its
-pool's last one (the plan, the failures, a count, its trust or a worker's state; ages alone are none); the ticks
-between are counted, and one line tells of them when something changes, at least once a minute and at the end:
+cost the scaler more memory than the rest of it. On disk a decision is written whole when it differs in substance from
+its pool's last one (what is done, its code, the failures, a count, its trust or a worker's state; times alone are
+none). Ticks between only repeat it, and one line of fixed length, written over at each of them, tells of them all:
 
-    {"v": 1, "pool": "linux", "repeats": 812, "from": 813, "to": 871, "ticks": 59, "until": "2026-11-21T09:30:00.250Z"}
+    {"v": 1, "pool": "linux", "repeats": 812, "from": 813, "to": 871, "ticks": 59, "until": "2026-11-21T09:30:00.250Z",
+     "quietSeconds": 58.9, "oldestWaitSeconds": null, "secondsSinceFailedStart": null}
 
-says that decision 812 was taken again in 59 ticks. Files are `decisions/<date>.jsonl`, then `<date>.1.jsonl` ... at
-64 MiB each; the newest five are kept. Numbers go on where the newest file ends, so they only ever grow.
+says that decision 812 was taken again in 59 ticks, and what the times were at the last of them. So a scaler that is
+killed loses at most the tick at hand. Numbers go on where the newest file ends; they only ever grow.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from io import SEEK_END, FileIO
+from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from buildyard.contracts.scaling import Decision, Plan, PoolObserved
 from buildyard.contracts.wire import rfc3339
-from buildyard.telemetry import logger
+from scaler.history import Repeats, folded, last_number
+from scaler.journal import Journal, Place
 
 KEPT_DECISIONS = 3_600
-FILE_BYTES = 64 * 2**20
-KEPT_FILES = 5
-TELL_REPEATS_SECONDS = 60.0
-_TAIL_BYTES = 256 * 1024
-_FILE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.(\d+))?\.jsonl")
-
-_log = logger("record")
+MAX_BYTES = 256 * 2**20
+KEEP_DAYS = 14.0
+_LONGEST_RUN = timedelta(days=1, hours=1)
+"""A new day is a new file, in which every pool's decision is written whole."""
 
 
 class Recorded(NamedTuple):
@@ -43,7 +41,31 @@ class Recorded(NamedTuple):
     pool: str
     is_news: bool
     """Whether it differs in substance from its pool's decision before."""
+    at: datetime
     encoded: bytes
+
+
+class Wanted(NamedTuple):
+    """Which decisions are asked for: of a pool, with numbers above `since` and below `below`, between two moments."""
+
+    pool: str | None = None
+    since: int = 0
+    below: int | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    only_news: bool = False
+    most_lines: int | None = None
+    """How many lines of the files are looked through at most."""
+
+    def has(self, number: int, pool: str, begin: datetime, end: datetime) -> bool:
+        """Whether a decision that held from `begin` to `end` is among them, news or not."""
+        return (
+            (self.pool is None or pool == self.pool)
+            and number > self.since
+            and (self.below is None or number < self.below)
+            and (self.after is None or end >= self.after)
+            and (self.before is None or begin <= self.before)
+        )
 
 
 @dataclass
@@ -52,19 +74,26 @@ class _Run:
 
     substance: object
     number: int
-    written: datetime
+    place: Place | None
+    """Where the decision stands; None: the disk refused it."""
     first: int = 0
-    last: int = 0
     ticks: int = 0
-    until: datetime | None = None
+    told: Place | None = None
+    """Where the line about the ticks stands."""
 
 
 class DecisionRecord:
-    """Numbers, keeps and writes decisions. Trouble with the disk is logged and stops no decision."""
+    """Numbers, keeps and writes decisions. Trouble with the disk is logged and stops no decision.
 
-    def __init__(self, folder: Path) -> None:
-        self._file = _JsonLines(folder)
-        self._number = self._file.newest_number()
+    Args:
+        folder: where the files are.
+        max_bytes: what they may take together.
+        keep_days: for how long they are kept.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES, keep_days: float = KEEP_DAYS) -> None:
+        self._journal = Journal(folder, max_bytes, keep_days)
+        self._number = last_number(self._journal.newest_first())
         self._kept: deque[Recorded] = deque(maxlen=KEPT_DECISIONS)
         self._runs: dict[str, _Run] = {}
 
@@ -81,148 +110,97 @@ class DecisionRecord:
         decision = Decision(
             number=self._number, at=at, woken_by=woken_by, observed=observed, plan=plan, failures=failures
         )
-        encoded = decision.encode()
-        run, substance = self._runs.get(observed.pool), _substance(decision)
+        encoded, substance = decision.encode(), _substance(decision)
+        run = self._runs.get(observed.pool)
         is_news = run is None or run.substance != substance
-        self._kept.append(Recorded(decision.number, observed.pool, is_news, encoded))
-        if run is None or is_news:
-            self._tell(observed.pool, at)
-            self._file.append(encoded, at)
-            self._runs[observed.pool] = _Run(substance, decision.number, at)
-            return decision
-        run.first, run.last, run.ticks, run.until = run.first or decision.number, decision.number, run.ticks + 1, at
-        if (at - run.written).total_seconds() >= TELL_REPEATS_SECONDS:
-            self._tell(observed.pool, at)
+        self._kept.append(Recorded(decision.number, observed.pool, is_news, at, encoded))
+        if run is None or is_news or not self._repeated(run, decision):
+            place = self._journal.append(encoded, at)
+            self._runs[observed.pool] = _Run(substance, decision.number, place)
         return decision
 
-    def newest(self, limit: int, pool: str | None = None, since: int = 0, *, only_news: bool = False) -> list[bytes]:
-        """Encoded decisions with a number above `since`, newest first; `only_news` leaves repeats out."""
+    def newest(self, limit: int, wanted: Wanted | None = None) -> list[bytes]:
+        """Encoded decisions of those in memory, newest first."""
+        wanted = wanted or Wanted()
         found: list[bytes] = []
-        for recorded in reversed(self._kept):
-            if recorded.number <= since or len(found) >= limit:
+        for one in reversed(self._kept):
+            if one.number <= wanted.since or len(found) >= limit:
                 break
-            if (pool is None or recorded.pool == pool) and (recorded.is_news or not only_news):
-                found.append(recorded.encoded)
+            if wanted.has(one.number, one.pool, one.at, one.at) and (one.is_news or not wanted.only_news):
+                found.append(one.encoded)
         return found
 
-    def close(self) -> None:
-        """Write what is still to be told, and close the file."""
-        for pool, run in self._runs.items():
-            if run.until is not None:
-                self._tell(pool, run.until)
-        self._file.close()
+    @property
+    def oldest_in_memory(self) -> int:
+        """The lowest number in memory; what has a lower one is on disk only."""
+        return self._kept[0].number if self._kept else self._number + 1
 
-    def _tell(self, pool: str, at: datetime) -> None:
-        """Write down how often the last decision was repeated, if it was."""
-        run = self._runs.get(pool)
-        if run is None or run.until is None:
-            return
-        line = {"v": 1, "pool": pool, "repeats": run.number, "from": run.first, "to": run.last, "ticks": run.ticks}
-        self._file.append(json.dumps({**line, "until": rfc3339(run.until)}).encode(), at)
-        run.first, run.ticks, run.until, run.written = 0, 0, None, at
+    def in_memory_of_older_runs(self) -> dict[str, int]:
+        """For each pool, how many of its ticks in memory only repeat a decision that is on disk alone."""
+        counts: dict[str, int] = {}
+        ended: set[str] = set()
+        for one in self._kept:
+            if one.is_news:
+                ended.add(one.pool)
+            elif one.pool not in ended:
+                counts[one.pool] = counts.get(one.pool, 0) + 1
+        return counts
+
+    def on_disk(self, wanted: Wanted, told_already: Mapping[str, int] | None = None) -> Iterator[Decision]:
+        """Decisions of the files, newest first, repeats folded; it reads as far as it is asked. Blocking.
+
+        `told_already` are repeats to leave out of each pool's newest decision, since memory tells them one by one.
+        """
+        left_out = dict(told_already or {})
+        before = rfc3339(wanted.before) if wanted.before else None
+        lines = islice(self._journal.newest_first(), wanted.most_lines)
+        for decision in folded(lines, wanted.below, wanted.since, before, wanted.pool):
+            if wanted.after and decision.at < wanted.after - _LONGEST_RUN:
+                return
+            cut = left_out.pop(decision.observed.pool, 0)
+            if wanted.has(decision.number, decision.observed.pool, decision.at, decision.until or decision.at):
+                fewer = {"repeats": max(0, decision.repeats - cut)}
+                yield decision.model_copy(update=fewer) if cut else decision
+
+    def close(self) -> None:
+        """Close the file; all is written already."""
+        self._journal.close()
+
+    def _repeated(self, run: _Run, decision: Decision) -> bool:
+        """Tell that the run's decision was taken again; False where a whole line is needed: a new file, a refusal."""
+        run.first, run.ticks = run.first or decision.number, run.ticks + 1
+        seen = decision.observed
+        line = Repeats(
+            pool=seen.pool,
+            repeats=run.number,
+            from_=run.first,
+            to=decision.number,
+            ticks=run.ticks,
+            until=decision.at,
+            quiet_seconds=seen.quiet_seconds,
+            oldest_wait_seconds=seen.oldest_wait_seconds,
+            seconds_since_failed_start=seen.seconds_since_failed_start,
+        ).padded()
+        if run.told is not None:
+            return self._journal.overwrite(run.told, line, decision.at)
+        if run.place is None:
+            return False
+        run.told = self._journal.append(line, decision.at)
+        return run.told is not None
 
 
 def _substance(decision: Decision) -> object:
     """What makes a decision news; equal substance, equal story."""
-    seen = decision.observed
+    seen, plan = decision.observed, decision.plan
     counts = (seen.ready, seen.leases, seen.queue_ready, seen.queue_unacked, seen.queue_total)
     return (
-        decision.plan,
+        (plan.code, plan.start, plan.drain),
         decision.failures,
         seen.policy,
+        seen.job_seconds,
         tuple((count.value, count.trust, count.source, count.cause) for count in counts),
         None if seen.workers is None else tuple((worker.name, worker.state) for worker in seen.workers),
         seen.workers_cause,
         seen.generations,
         seen.failed_starts,
     )
-
-
-class _JsonLines:
-    """Appends lines to files of bounded size and number."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._open: FileIO | None = None
-        self._date = ""
-        self._size = 0
-        self._failing = False
-
-    def append(self, line: bytes, at: datetime) -> None:
-        """Write a line; a disk that refuses is told once, until it takes lines again."""
-        try:
-            file = self._current(rfc3339(at)[:10], len(line) + 1)
-            file.write(line + b"\n")
-            self._size += len(line) + 1
-            self._failing = False
-        except OSError as error:
-            if not self._failing:
-                _log.warning("decisions cannot be written", folder=str(self._folder), cause=str(error))
-            self._failing = True
-
-    def newest_number(self) -> int:
-        """The highest number in the newest file, 0 where there is none."""
-        for path in reversed(self._files()):
-            try:
-                with path.open("rb") as file:
-                    file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-                    lines = file.read().splitlines()
-            except OSError:
-                continue
-            if number := max((_number_in(line) for line in lines), default=0):
-                return number
-        return 0
-
-    def close(self) -> None:
-        """Close the file in hand."""
-        if self._open is not None:
-            self._open.close()
-            self._open = None
-
-    def _current(self, date: str, needed: int) -> FileIO:
-        if self._open is not None and date == self._date and self._size + needed <= FILE_BYTES:
-            return self._open
-        self.close()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        number = max((part for path in self._files() for day, part in [_place(path)] if day == date), default=0)
-        path = self._path(date, number)
-        if path.exists() and path.stat().st_size + needed > FILE_BYTES:
-            path = self._path(date, number + 1)
-        self._open = FileIO(path, "a+")
-        self._date, self._size = date, self._open.seek(0, SEEK_END)
-        self._mend(self._open)
-        for old in self._files()[:-KEPT_FILES]:
-            old.unlink(missing_ok=True)
-        return self._open
-
-    def _mend(self, file: FileIO) -> None:
-        """End the last line where a crash has cut it, so that the next one stands for itself."""
-        if self._size:
-            file.seek(-1, SEEK_END)
-            if file.read(1) != b"\n":
-                self._size += file.write(b"\n")
-
-    def _path(self, date: str, number: int) -> Path:
-        return self._folder / (f"{date}.{number}.jsonl" if number else f"{date}.jsonl")
-
-    def _files(self) -> list[Path]:
-        """The files, oldest first."""
-        try:
-            found = [path for path in self._folder.iterdir() if _FILE.fullmatch(path.name)]
-        except OSError:
-            return []
-        return sorted(found, key=_place)
-
-
-def _place(path: Path) -> tuple[str, int]:
-    match = _FILE.fullmatch(path.name)
-    return (match[1], int(match[2] or 0)) if match else ("", 0)
-
-
-def _number_in(line: bytes) -> int:
-    """The highest number that a line tells of, 0 for one that was cut."""
-    try:
-        told = json.loads(line)
-        return int(told.get("to") or told.get("number") or 0)
-    except (ValueError, AttributeError, TypeError):
-        return 0

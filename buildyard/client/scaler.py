@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Self
 from urllib.parse import quote
 
 from buildyard.client.transport import Transport
-from buildyard.contracts.api import DecisionList, HealthAnswer, WorkerList
+from buildyard.contracts.api import DecisionList, ScalerHealth, WorkerList
+from buildyard.contracts.scaling import WhatIf, WhatIfAnswer, WhyList
+from buildyard.contracts.wire import rfc3339
 from buildyard.errors import ScalerUnavailable
 
 
@@ -34,14 +37,44 @@ class ScalerClient:
         await self._http.aclose()
 
     async def decisions(
-        self, limit: int = 50, pool: str | None = None, *, changes: bool = False, since: int | None = None
+        self,
+        limit: int = 50,
+        pool: str | None = None,
+        *,
+        changes: bool = False,
+        since: int | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        cursor: str | None = None,
     ) -> DecisionList:
-        """The newest decisions, newest first, after number `since`.
+        """Decisions, newest first, after number `since` and between two moments; `cursor` goes on with older ones.
 
         `changes` leaves out those that only repeat the one before.
         """
-        params = {"limit": limit, "pool": pool, "changes": changes or None, "since": since}
+        params = {
+            "limit": limit,
+            "pool": pool,
+            "changes": changes or None,
+            "since": since,
+            "after": rfc3339(after) if after else None,
+            "before": rfc3339(before) if before else None,
+            "cursor": cursor,
+        }
         return await self._http.value("GET", "/decisions", DecisionList, params=params)
+
+    async def why(self, *, pool: str | None = None, build: str | None = None) -> WhyList:
+        """Why pools have the workers they have, or why a build waits. Raises NotFound for an unknown one."""
+        return await self._http.value("GET", "/why", WhyList, params={"pool": pool, "build": build})
+
+    async def what_if(self, question: WhatIf) -> WhatIfAnswer:
+        """What the scaler would decide with other values.
+
+        Raises:
+            NotFound: there is no such pool.
+            Conflict: nothing was decided about it yet.
+        """
+        params = question.model_dump(by_alias=True, exclude_none=True)
+        return await self._http.value("GET", "/whatif", WhatIfAnswer, params=params)
 
     async def workers(self) -> WorkerList:
         """The workers as their executors know them, and the readings of every pool."""
@@ -64,6 +97,6 @@ class ScalerClient:
             async for batch in answer.batches():
                 yield batch
 
-    async def health(self) -> HealthAnswer:
-        """How the scaler is; also when it is not well."""
-        return await self._http.value("GET", "/healthz", HealthAnswer, also=(503,))
+    async def health(self) -> ScalerHealth:
+        """How the scaler is, and what it uses itself; also when it is not well."""
+        return await self._http.value("GET", "/healthz", ScalerHealth, also=(503,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from buildyard.contracts.agents import Capabilities
 from buildyard.contracts.wire import Count, Moment, PoolName, Request, Value, WireEnum
@@ -29,14 +29,22 @@ class Reading(Value):
     """Why it is not trusted, in words."""
 
 
-class ScalingPolicy(Request):
-    """How one pool bursts. Durations in seconds."""
+PolicyName = Literal["burst", "elastic"]
 
+
+class ScalingPolicy(Request):
+    """How one pool scales; by the rule named `burst` or `elastic` (`docs/scaling.md`). Durations in seconds."""
+
+    name: PolicyName = "burst"
     burst_threshold: int = Field(default=40, ge=0)
     burst_size: int = Field(default=5, ge=1)
     max_workers: int = Field(default=25, ge=0)
     idle_seconds: float = Field(default=30, ge=0)
     max_wait: float = Field(default=5, ge=0)
+    drain_seconds: float = Field(default=60, gt=0)
+    """`elastic`: start as many workers as finish all that waits within this time."""
+    idle_exit: float = Field(default=30, ge=0)
+    """`elastic`: a worker leaves by itself once it has had nothing to do for so long; 0: it does not."""
 
 
 class PoolConfig(Request):
@@ -95,6 +103,8 @@ class PoolObserved(Value):
     failed_starts: Count = 0
     """Workers in a row that exited without ever joining."""
     seconds_since_failed_start: float | None = None
+    job_seconds: float | None = None
+    """How long a job takes here, by what the newest builds took; None: not known, or not asked for."""
 
 
 class DecisionCode(WireEnum):
@@ -103,6 +113,7 @@ class DecisionCode(WireEnum):
     BURST = "burst"
     FIRST_WORKER = "first_worker"
     WAITED_TOO_LONG = "waited_too_long"
+    DRAIN_TARGET = "drain_target"
     STEADY = "steady"
     WORKERS_COMING = "workers_coming"
     AT_MAXIMUM = "at_maximum"
@@ -121,6 +132,10 @@ class Plan(Value):
     drain: tuple[str, ...] = ()
     code: DecisionCode
     reason: str
+    formula: str = ""
+    """How many workers the rule asks for, as an equation with its numbers; empty when it asked for no number."""
+    clamps: tuple[str, ...] = ()
+    """The limits that made it fewer, each as an equation, in the order in which they were applied."""
 
 
 class Decision(Value):
@@ -134,3 +149,97 @@ class Decision(Value):
     plan: Plan
     failures: tuple[str, ...] = ()
     """Sentences about actions that did not work."""
+    repeats: Count = 0
+    """So many ticks after this one came to the same; only decisions read from disk are folded so."""
+    until: Moment | None = None
+    """When it was repeated last."""
+
+
+# ------------------------------------------------------------------------------------------------ questions
+
+
+class WhatIf(Request):
+    """A question: what would be decided if these values were different? All but `pool` may be left out.
+
+    Policy values count for now and for the ticks before; readings count for now only, as trusted ones.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    pool: PoolName
+    ticks: int = Field(default=60, ge=0, le=3600)
+    """Decide so many of the pool's last ticks again, each on what was seen then."""
+    policy: PolicyName | None = None
+    burst_threshold: int | None = Field(default=None, ge=0)
+    burst_size: int | None = Field(default=None, ge=1)
+    max_workers: int | None = Field(default=None, ge=0)
+    idle_seconds: float | None = Field(default=None, ge=0)
+    max_wait: float | None = Field(default=None, ge=0)
+    drain_seconds: float | None = Field(default=None, gt=0)
+    idle_exit: float | None = Field(default=None, ge=0)
+    ready: int | None = Field(default=None, ge=0, le=1_000_000)
+    leases: int | None = Field(default=None, ge=0, le=1_000_000)
+    oldest_wait_seconds: float | None = Field(default=None, ge=0)
+    quiet_seconds: float | None = Field(default=None, ge=0)
+    job_seconds: float | None = Field(default=None, gt=0)
+    pending: int | None = Field(default=None, ge=0, le=1000)
+    """Workers in this state; with any of the three given, the others count as given too, or 0."""
+    idle: int | None = Field(default=None, ge=0, le=1000)
+    busy: int | None = Field(default=None, ge=0, le=1000)
+
+
+class WhatIfTick(Value):
+    """One tick that would have come out otherwise: its number and time, what was planned, what would have been."""
+
+    number: int = Field(ge=1)
+    at: Moment
+    actual: Plan
+    instead: Plan
+
+
+class WhatIfAnswer(Value):
+    """What would be decided now, and how the last ticks would have come out.
+
+    Each tick stands for itself, on the workers that were there then: it is no forecast of what would have come after.
+    `buildyard simulate` makes one.
+    """
+
+    pool: PoolName
+    policy: ScalingPolicy
+    """As it was asked about."""
+    observed: PoolObserved
+    """What the plan `instead` is decided on."""
+    number: int = Field(ge=1)
+    """The decision it is compared with: the newest one."""
+    actual: Plan
+    instead: Plan
+    ticks: Count
+    """So many of the last ticks were decided again ..."""
+    changed: Count
+    """... and so many would have started or drained others."""
+    started: Count
+    """Workers that those ticks started, and would have started."""
+    started_instead: Count
+    differences: tuple[WhatIfTick, ...]
+    """The changed ones, newest first, 100 at most."""
+    sentences: tuple[str, ...]
+    """The same in words."""
+
+
+class Why(Value):
+    """Why things are as they are, in sentences with numbers."""
+
+    about: str
+    """What it explains: `pool linux` or `build ID`."""
+    pool: PoolName
+    code: DecisionCode | None = None
+    """The reason code of the pool's newest decision; None before the first one."""
+    number: int | None = None
+    """That decision's number, as `/decisions` has it."""
+    sentences: tuple[str, ...]
+
+
+class WhyList(Value):
+    """The answers, one for each pool that was asked about, or the one about a build."""
+
+    answers: tuple[Why, ...]

@@ -62,19 +62,26 @@ class ProcessExecutor:
         environment: the whole environment of a worker; it must hold BUILDYARD_DATA_DIR.
         clock: tells ages.
         command: what to start; ` --pool P --name N` is added.
+        of_pools: further variables for the workers of a pool.
 
     Raises:
         InvalidSettings: this platform cannot run it, or the folder cannot be made.
     """
 
     def __init__(
-        self, data_dir: Path, environment: Mapping[str, str], clock: Clock, command: Sequence[str] = WORKER_COMMAND
+        self,
+        data_dir: Path,
+        environment: Mapping[str, str],
+        clock: Clock,
+        command: Sequence[str] = WORKER_COMMAND,
+        of_pools: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         if os.name != "posix":
             raise InvalidSettings("The process executor runs on Linux and macOS only.")
         self._data_dir = data_dir.resolve()
         self._folder = self._data_dir / "workers"
         self._environment = dict(environment)
+        self._of_pools = {pool: dict(variables) for pool, variables in (of_pools or {}).items()}
         self._clock = clock
         self._command = tuple(command)
         self._records: dict[str, _Record] = {}
@@ -253,7 +260,7 @@ class ProcessExecutor:
                 stdout=log,
                 stderr=log,
                 cwd=self._data_dir,
-                env=self._environment,
+                env={**self._environment, **self._of_pools.get(record.pool, {})},
                 start_new_session=True,
             )
         finally:

@@ -9,7 +9,17 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from buildyard.contracts.agents import AgentHealth, AgentState, AgentView, Capabilities
-from buildyard.contracts.api import AgentList, PoolList, PoolView, WorkerInfo
+from buildyard.contracts.api import (
+    AgentList,
+    BuildList,
+    BuildStatus,
+    BuildSummary,
+    Links,
+    PoolList,
+    PoolView,
+    SourceView,
+    WorkerInfo,
+)
 from buildyard.errors import BuildyardError, NotFound
 from buildyard.ports import Channel, ChannelKind, Delivery, Depth, Subscription, Uncounted
 from scaler.readings import slot_of
@@ -49,6 +59,56 @@ def agent_view(name: str, state: AgentState, pool: str = "linux") -> AgentView:
     )
 
 
+def build_summary(duration: float | None) -> BuildSummary:
+    return BuildSummary(
+        execution_id="00000000-0000-7000-8000-000000000001",
+        project_name="demo",
+        target_pool="linux",
+        priority="Normal",
+        status="Succeeded",
+        created_at=START,
+        start_time=START,
+        duration=duration,
+        toolchain="make",
+        rows=None,
+        reason="",
+        reason_code=None,
+    )
+
+
+def build_status() -> BuildStatus:
+    return BuildStatus(
+        execution_id="00000000-0000-7000-8000-000000000001",
+        project_name="demo",
+        configuration="Release",
+        target_pool="linux",
+        priority="Normal",
+        strategy="Incremental",
+        strategy_used="Clean",
+        status="Queued",
+        current_stage=None,
+        created_at=START,
+        start_time=None,
+        end_time=None,
+        duration=None,
+        queue_position=None,
+        stages=(),
+        agent=None,
+        toolchain="make",
+        toolchain_why="",
+        tests=None,
+        rows=None,
+        artifacts_count=0,
+        reason="",
+        reason_code=None,
+        attempts=(),
+        source=SourceView(type="upload"),
+        metadata={},
+        warnings=(),
+        links=Links(self_="/", logs="/logs", events="/events", trace="/trace"),
+    )
+
+
 class FakeProducer:
     """Counts what the test says; `trouble` is raised instead of every answer."""
 
@@ -60,6 +120,9 @@ class FakeProducer:
         self.trouble: BuildyardError | None = None
         self.drained: list[tuple[str, str]] = []
         self.asked_for_agents = 0
+        self.asked_for_builds: list[tuple[str | None, str | None, int | None]] = []
+        self.durations: list[float | None] = []
+        self.status: BuildStatus | None = None
 
     async def pools(self) -> PoolList:
         self._answer()
@@ -83,6 +146,19 @@ class FakeProducer:
         self._answer()
         self.asked_for_agents += 1
         return AgentList(agents=tuple(agent_view(name, state) for name, state in self.registry.items()))
+
+    async def builds(
+        self, *, status: str | None = None, pool: str | None = None, limit: int | None = None
+    ) -> BuildList:
+        self._answer()
+        self.asked_for_builds.append((status, pool, limit))
+        return BuildList(builds=tuple(build_summary(seconds) for seconds in self.durations), next_cursor=None)
+
+    async def build(self, build_id: str) -> BuildStatus:
+        self._answer()
+        if self.status is None or self.status.execution_id != build_id:
+            raise NotFound(f"There is no build {build_id}.")
+        return self.status
 
     async def drain_agent(self, name: str, reason: str) -> AgentView:
         self._answer()

@@ -36,6 +36,7 @@ def observed(
     generations: dict[int, int] | None = None,
     failed_starts: int = 0,
     since_failed: float | None = None,
+    job_seconds: float | None = None,
 ) -> PoolObserved:
     """An observation in which the broker agrees with the producer, unless told otherwise."""
 
@@ -58,4 +59,5 @@ def observed(
         generations=generations or {},
         failed_starts=failed_starts,
         seconds_since_failed_start=since_failed,
+        job_seconds=job_seconds,
     )

@@ -9,12 +9,13 @@ import httpx
 import pytest
 
 from buildyard.contracts.agents import AgentState
-from buildyard.contracts.api import DecisionList, HealthAnswer, Problem, WorkerList
+from buildyard.contracts.api import DecisionList, HealthAnswer, Problem, ScalerHealth, WorkerList
 from buildyard.contracts.scaling import PoolConfig
 from buildyard.errors import BrokerUnavailable, ProducerUnavailable, TemporaryError, UnreadableMessage
 from buildyard.ports import Uncounted
 from buildyard.settings import Settings, load_settings
 from scaler.api import create_app
+from scaler.explaining import Explainer
 from scaler.loop import Parts, PoolLoop
 from scaler.record import DecisionRecord
 from scaler.status import ScalerStatus
@@ -31,7 +32,8 @@ class Api:
         parts = Parts(self.producer, self.broker, self.executor, self.record, self.clock)
         self.loop = PoolLoop(PoolConfig(name="linux"), parts, 1)
         self.status = ScalerStatus([self.loop], [self.executor], self.clock)
-        app = create_app(self.status, self.record, settings, self.clock)
+        self.explainer = Explainer(self.record, {"linux": self.loop}, self.producer, self.clock)
+        app = create_app(self.status, self.explainer, settings, self.clock)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080")
 
     async def close(self) -> None:
@@ -64,7 +66,8 @@ async def test_decisions_come_newest_first_and_can_be_read_on_from(api: Api) -> 
 
     assert [decision.plan.code for decision in all_of_them.decisions] == ["workers_coming", "burst", "nothing_to_do"]
     assert [decision.number for decision in newer.decisions] == [3]
-    assert (await api.http.get("/decisions?pool=docker")).json() == {"decisions": []}
+    assert newer.next_cursor == "3"
+    assert (await api.http.get("/decisions?pool=docker")).json() == {"decisions": [], "nextCursor": None}
 
 
 async def test_a_wrong_query_is_a_problem_that_names_the_field(api: Api) -> None:
@@ -156,7 +159,7 @@ async def test_the_first_page_says_where_things_are(api: Api) -> None:
 async def test_the_description_of_the_api_names_its_answers(api: Api) -> None:
     paths = (await api.http.get("/openapi.json")).json()["paths"]
 
-    assert set(paths) == {"/decisions", "/agents", "/agents/{name}/logs", "/healthz"}
+    assert set(paths) == {"/decisions", "/why", "/whatif", "/agents", "/agents/{name}/logs", "/healthz"}
 
 
 # ------------------------------------------------------------------------------------------------ health
@@ -171,6 +174,16 @@ async def test_health_before_the_first_decision_is_starting(api: Api) -> None:
     status, answer = await health(api)
 
     assert (status, answer.status) == (503, "starting")
+
+
+async def test_health_tells_what_the_scaler_itself_uses(api: Api) -> None:
+    before = ScalerHealth.model_validate_json((await api.http.get("/healthz")).content).process
+    after = ScalerHealth.model_validate_json((await api.http.get("/healthz")).content).process
+
+    assert before is not None
+    assert after is not None
+    assert 0 < before.cpu_seconds <= after.cpu_seconds
+    assert after.memory_bytes is None or after.memory_bytes > 1_000_000
 
 
 async def test_health_is_well_when_every_part_answers(api: Api) -> None:

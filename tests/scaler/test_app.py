@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
@@ -123,11 +125,11 @@ class Scaler:
         async with httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False) as http:
             return await http.get(path)
 
-    async def decided(self, code: str) -> dict[str, Any]:
-        """Wait for a decision with this code."""
+    async def decided(self, code: str, since: int = 0) -> dict[str, Any]:
+        """Wait for a decision with this code and a higher number; the record reaches back beyond a restart."""
 
         async def look() -> dict[str, Any] | None:
-            found: list[dict[str, Any]] = (await self.get("/decisions")).json()["decisions"]
+            found: list[dict[str, Any]] = (await self.get(f"/decisions?since={since}")).json()["decisions"]
             return next((decision for decision in found if decision["plan"]["code"] == code), None)
 
         return await eventually(look)
@@ -209,11 +211,17 @@ async def test_workers_outlive_their_scaler_and_the_next_one_finds_them(world: W
         assert await first.end() == 0
 
     async with world.scaler("--stop-workers") as second:
-        decision = await second.decided("workers_coming")
+        decision = await second.decided("workers_coming", since=number)
 
         assert await second.pids() == before
         assert decision["number"] > number
+        assert (await second.get("/why")).json()["answers"][0]["code"] == "workers_coming"
         assert await second.end() == 0
+
+    verifying = [sys.executable, "-m", "scaler", "verify", "--json", str(world.folder / "data" / "decisions")]
+    verified = json.loads(await asyncio.to_thread(subprocess.check_output, verifying, cwd=ROOT))
+    assert (verified["mismatches"], verified["unread"]) == ([], 0)
+    assert verified["ticks"] >= decision["number"]
 
 
 async def test_without_a_producer_it_lives_and_says_what_is_missing(world: World) -> None:

@@ -33,6 +33,8 @@ policies = st.fixed_dictionaries(
         "max_workers": st.integers(0, 12),
         "idle_seconds": st.floats(0, 60),
         "max_wait": st.floats(0, 10),
+        "name": st.sampled_from(["burst", "elastic"]),
+        "drain_seconds": st.floats(1, 100),
     }
 ).map(ScalingPolicy.model_validate)
 sights = st.builds(
@@ -49,6 +51,7 @@ sights = st.builds(
     generations=st.dictionaries(st.integers(1, 12), st.integers(1, 9), max_size=6),
     failed_starts=st.integers(0, 8),
     since_failed=st.none() | st.floats(0, 100),
+    job_seconds=st.none() | st.floats(0.001, 1000),
 )
 quiet_sights = st.builds(observed, policy=policies, workers=crowds(), quiet_seconds=st.floats(0, 100))
 
@@ -59,6 +62,12 @@ def live(seen: PoolObserved) -> list[WorkerView]:
 
 def pending(seen: PoolObserved) -> int:
     return sum(one.state is WorkerState.PENDING for one in seen.workers or ())
+
+
+def by(name: str, seen: PoolObserved, drain_seconds: float | None = None) -> PoolObserved:
+    """The same, under another policy."""
+    update = {"name": name, **({"drain_seconds": drain_seconds} if drain_seconds else {})}
+    return seen.model_copy(update={"policy": seen.policy.model_copy(update=update)})
 
 
 def after_starting(seen: PoolObserved, names: tuple[str, ...]) -> PoolObserved:
@@ -83,18 +92,56 @@ def test_never_more_workers_than_the_maximum(seen: PoolObserved) -> None:
 
 
 @given(sights)
-def test_pending_workers_are_subtracted(seen: PoolObserved) -> None:
-    plan = decide(seen)
+def test_a_tick_starts_no_more_than_the_step(seen: PoolObserved) -> None:
+    assert len(decide(seen).start) <= seen.policy.burst_size
+
+
+@given(sights)
+def test_pending_workers_are_subtracted_from_a_burst(seen: PoolObserved) -> None:
+    plan = decide(by("burst", seen))
 
     assert not plan.start or len(plan.start) + pending(seen) <= seen.policy.burst_size
 
 
 @given(sights)
+def test_by_elastic_nobody_is_started_for_a_job_that_a_free_worker_can_take(seen: PoolObserved) -> None:
+    seen = by("elastic", seen)
+    free = sum(one.state in {WorkerState.PENDING, WorkerState.IDLE} for one in seen.workers or ())
+
+    assert len(decide(seen).start) <= max(0, (seen.ready.value or 0) - free)
+
+
+@given(sights, st.floats(1, 100), st.floats(1, 100))
+def test_by_elastic_a_shorter_drain_time_never_starts_fewer(seen: PoolObserved, one: float, other: float) -> None:
+    seen = by("elastic", seen).model_copy(update={"oldest_wait_seconds": None})
+    fewer, more = (len(decide(by("elastic", seen, seconds)).start) for seconds in (max(one, other), min(one, other)))
+
+    assert fewer <= more
+
+
+@given(sights)
 def test_a_second_tick_without_news_starts_nothing_more(seen: PoolObserved) -> None:
-    # Only the maximum may have cut the first step short, so nothing at all may follow it.
-    first = decide(seen)
+    # Only the maximum may have cut the first step of a burst short, so nothing at all may follow it.
+    first = decide(by("burst", seen))
     if first.start:
-        assert decide(after_starting(seen, first.start)).start == ()
+        assert decide(after_starting(by("burst", seen), first.start)).start == ()
+
+
+@given(sights)
+def test_by_elastic_ticks_without_news_come_to_an_end_at_what_is_needed(seen: PoolObserved) -> None:
+    seen = by("elastic", seen)
+    for _ in range(1 + seen.policy.max_workers):
+        plan = decide(seen)
+        seen = after_starting(seen, plan.start)
+    assert decide(seen).start == ()
+
+
+@given(sights)
+def test_a_plan_below_the_need_says_what_bounds_it(seen: PoolObserved) -> None:
+    plan = decide(seen)
+    asked = int(plan.formula.rsplit(" ", 1)[1]) if plan.formula else 0
+
+    assert len(plan.start) == max(0, asked) or plan.clamps
 
 
 @given(sights, st.integers(1, 100))
