@@ -50,7 +50,7 @@ async def measure() -> list[Row]:
 
 
 def _measure() -> list[Row]:
-    return [*_fills(), *_updates(), *_cursor(), *_tails(), *_filters()]
+    return [*_fills(), *_updates(), *_cursor(), *_tails(), *_filters(), *_memory()]
 
 
 def _fills() -> list[Row]:
@@ -124,6 +124,23 @@ def _filters() -> list[Row]:
     wall, cpu = [run["ms"] for run in runs], [run["cpu_ms"] for run in runs]
     figure = f"{median(wall):.0f} ms (CPU {median(cpu):.0f} ms)"
     return [Row("filter of 100,000 lines until painted, slowest of four", figure, spread(wall, "ms"), "<= 100 ms")]
+
+
+def _memory() -> list[Row]:
+    command = [sys.executable, "-m", "bench.tui_store"]
+    runs = [json.loads(subprocess.check_output(command)) for _ in range(ROUNDS)]
+    rows = []
+    for part, what, aim in (
+        (
+            "store",
+            "memory of a store: 400 agents, 10,000 builds, an hour of decisions that name all agents",
+            "<= 80 MB",
+        ),
+        ("log", "and of a log of 100,000 lines beside it", ""),
+    ):
+        sizes = [run[part] / 1e6 for run in runs]
+        rows.append(Row(what, f"{median(sizes):.0f} MB", spread(sizes, "MB"), aim))
+    return rows
 
 
 # ---------------------------------------------------------------- one run in a terminal

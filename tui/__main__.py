@@ -34,6 +34,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--once", action="store_true", help="print the overview and leave")
     parser.add_argument("--json", action="store_true", help="with --once: JSON for programs")
     parser.add_argument("-w", "--watch", action="store_true", help="with --once: again every two seconds")
+    parser.add_argument("--write", action="store_true", help="let actions change the farm; else it is only looked at")
     parser.add_argument("--slow", action="store_true", help="draw once a second at most, for slow links")
     parser.add_argument("--theme", metavar="NAME", help="dark, light, high-contrast or colour-blind")
     parser.add_argument("--api-url", metavar="URL", help="where the producer listens [BUILDYARD_API_URL]")
@@ -42,6 +43,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if (options.json or options.watch) and not options.once:
         parser.error("--json and --watch go with --once")
+    if options.write and (options.demo or options.replay is not None or options.once):
+        parser.error("--write needs a farm: it goes neither with --demo and --replay nor with --once")
     return options
 
 
@@ -85,7 +88,7 @@ async def run(options: argparse.Namespace) -> int:
         )
     from tui.app import FarmApp  # noqa: PLC0415 - Textual is not needed for the other ways
 
-    app = FarmApp(source, configuration, slow=options.slow, utf8=shows_utf8())
+    app = FarmApp(source, configuration, slow=options.slow, writable=options.write, utf8=shows_utf8())
     ended = _Ended(app)
     ended.listen()
     await app.run_async()

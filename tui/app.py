@@ -6,37 +6,38 @@ It never ends and never blanks because of a server: what is known stays on the s
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import cast
 
-from rich.table import Table
 from rich.text import Text
 from textual import work
 
 from tui import commands, screens, themes
+from tui.acting import Acting
 from tui.commands import Command
 from tui.configuration import Configuration
 from tui.copying import as_json
+from tui.faults import Faults
 from tui.header import HeaderLine
+from tui.help import keys_that_work
 from tui.jumps import found
+from tui.panels import Panel
 from tui.screens.base import FarmScreen
 from tui.screens.menus import Choice, Page, Palette
-from tui.source import Interest, Seekable, Source
+from tui.source import Advising, Interest, Seekable, Source
 from tui.state import Ref, Store
 from tui.state.events import Event
 from tui.state.rows import Kind
-from tui.tape import Tape
+from tui.travel import TravellingApp
 from tui.widgets.columns import Layout
-from tui.windows import WindowedApp
 
 DRAW_SECONDS, SLOW_SECONDS = 0.2, 1.0
-_STEP = timedelta(seconds=10)
 _log = logging.getLogger(__name__)
 
 
-class FarmApp(WindowedApp):
+class FarmApp(TravellingApp):
     """The dashboard over one source.
 
     Args:
@@ -76,6 +77,8 @@ class FarmApp(WindowedApp):
         self.keymap = self.configuration.keymap()
         self.store = Store()
         self.writable = writable
+        self.acting = Acting(self)
+        self.faults = Faults()
         self.utf8 = utf8
         self.slow_seconds = SLOW_SECONDS if slow else 0.0
         self.there = screens.available()
@@ -87,7 +90,6 @@ class FarmApp(WindowedApp):
         self._opened: dict[commands.Screen, FarmScreen] = {}
         self._history: list[commands.Screen] = []
         self._began: datetime | None = None
-        self._tape: Tape | None = None
 
     # ---------------------------------------------------------------- life
 
@@ -121,10 +123,10 @@ class FarmApp(WindowedApp):
         self.heard.add(type(event))
         try:
             self._changed |= self.store.apply(event)
-            if self._tape is not None:
-                self._tape.add(event, self.source.now())
-        except Exception:  # noqa: BLE001 - one event that cannot be taken in must not end the dashboard
-            _log.exception("an event could not be taken in: %s", type(event).__name__)
+            if self.tape is not None:
+                self.tape.add(event, self.source.now())
+        except Exception as error:  # noqa: BLE001 - one event that cannot be taken in must not end the dashboard
+            self.note_fault(f"an event that could not be taken in: {type(event).__name__}", error)
 
     def _begin_anew(self) -> None:
         self.store = Store()
@@ -133,7 +135,7 @@ class FarmApp(WindowedApp):
 
     def draw(self) -> None:
         """Bring the screen up to date with what has changed."""
-        screen = self.farm_screen
+        screen = self._composed_screen()
         if screen is None or self.paused or not (self._changed or self._all_changed):
             return
         changed = None if self._all_changed else frozenset(self._changed)
@@ -143,15 +145,29 @@ class FarmApp(WindowedApp):
 
     def tell_time(self) -> None:
         """Ages go on although nothing changed."""
-        if (screen := self.farm_screen) is not None and not self.paused:
+        if (screen := self._composed_screen()) is not None and not self.paused:
             self._contain(screen.tick)
+
+    def _composed_screen(self) -> FarmScreen | None:
+        """The open screen; None while it has no panels yet, which a task of its own makes."""
+        screen = self.farm_screen
+        return screen if screen is not None and screen.is_mounted else None
 
     def _contain(self, work: Callable[[], object]) -> None:
         """Drawing that fails is tried again with the next change; it never ends the dashboard."""
         try:
             work()
-        except Exception:  # noqa: BLE001 - see above
-            _log.exception("the screen could not be brought up to date")
+        except Exception as error:  # noqa: BLE001 - see above
+            self.note_fault("the screen, which could not be brought up to date", error)
+
+    def note_fault(self, where: str, error: Exception) -> None:
+        """Keep what went wrong in the dashboard itself, for a report."""
+        if self.faults.note(where, error, self.source.now()):
+            _log.error("a fault in %s", where, exc_info=error)
+
+    def on_panel_failed(self, message: Panel.Failed) -> None:
+        """A panel shows it; what to send is kept."""
+        self.note_fault(f"the panel {message.panel.title}", message.error)
 
     def seconds_open(self, now: datetime) -> float:
         """Seconds since the app began, of the source's time."""
@@ -242,11 +258,13 @@ class FarmApp(WindowedApp):
                 key = next(iter(self.keymap.keys_of(command.id)), "")
                 tabs.append((key, command.title, place in {name, name.removesuffix("s")}))
         words = ["paused"] if self.paused else []
-        if self._tape is not None:
-            words.append("full" if self._tape.full else "recording")
+        if self.tape is not None:
+            words.append("full" if self.tape.full else "recording")
         if isinstance(self.source, Seekable):
             words.append("replay paused" if self.source.paused else "replay")
-        words.append("RW" if self.writable else "RO")
+        if under_way := self.acting.activity.under_way:
+            words.append(f"acting {under_way}")
+        words.append("RW" if self.acting.allowed else "RO")
         seen = tuple(self.store.sources.values())
         return HeaderLine(self.source.title, tuple(tabs), seen, self.source.now(), tuple(words), utf8=self.utf8)
 
@@ -259,12 +277,16 @@ class FarmApp(WindowedApp):
             return ()
         return tuple(
             (" ".join(self.keymap.keys_of(command.id)), command)
-            for command in commands.palette(screen.place, writable=self.writable)
+            for command in commands.palette(screen.place, writable=self.acting.allowed)
             if screen.can(command)
         )
 
     def refuses(self, command: Command) -> bool:
-        """Whether a command of the app has no meaning with this source."""
+        """Whether a command has no meaning with this source, or nothing may be changed from here."""
+        if command.group == "Act":
+            return not self.acting.allowed
+        if command.id == "scaler.what_if":
+            return not isinstance(self.source, Advising)
         return command.group == "Time travel" and isinstance(self.source, Seekable) == (command.id == "time.record")
 
     def do_go_palette(self) -> None:
@@ -315,17 +337,25 @@ class FarmApp(WindowedApp):
         screen = self.farm_screen
         if screen is None:
             return
-        table = Table.grid(padding=(0, 2), expand=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(ratio=1)
-        for group, rows in self.keymap.help(screen.place):
-            shown = [(keys, command) for keys, command in rows if screen.can(command)]
-            if shown:
-                table.add_row(Text(group, "bold"))
-            for keys, command in shown:
-                table.add_row(Text(f" {keys or ':'}"), Text(command.title), Text(command.help))
-        self.push_screen(Page("Keys that work here (esc closes)", table))
+        note = "" if self.acting.allowed else self.acting.why_not()
+        self.push_screen(Page("Keys that work here (esc closes)", keys_that_work(self.keymap, screen, note)))
+
+    def do_app_report(self) -> None:
+        """What to send when something failed."""
+        size, terminal = self.size, os.environ.get("TERM", "no TERM")
+        report = self.faults.report(f"terminal {terminal} of {size.width}x{size.height}, source {self.source.title}")
+        title = "What to send to whoever keeps this farm. Look it over before. (y copies it, esc closes)"
+        self.push_screen(Page(title, Text(report), copied=report))
+
+    def do_app_quit(self) -> None:
+        """The end; while an action is under way only after a question."""
+        under_way = self.acting.activity.under_way
+        if not under_way:
+            self.exit()
+            return
+        title = f"{under_way} actions are under way. What was asked for already may be done all the same."
+        stay, leave = Choice("stay", "Stay until they are done"), Choice("leave", "Leave now")
+        self.choose(title, [stay, leave], lambda value: self.exit() if value == "leave" else None)
 
     def do_app_keys(self) -> None:
         """Which of the user's keys collide."""
@@ -336,39 +366,6 @@ class FarmApp(WindowedApp):
         """Ask servers at once, and try panels that failed again."""
         self.source.retry_now()
         if (screen := self.farm_screen) is not None:
+            for panel in screen.all_panels():
+                panel.try_again()
             screen.refresh_changed(None)
-
-    def do_time_record(self) -> None:
-        """Begin a recording, or end it."""
-        if self._tape is not None:
-            path = self._tape.path
-            self._end_tape()
-            self.tell(f"Recorded in {path}; buildyard tui --replay {path} plays it.")
-            return
-        try:
-            self._tape = Tape.beginning(Path.cwd(), self.source.now(), self.source.title)
-        except OSError as error:
-            self.tell(f"Nothing can be recorded here: {error.strerror or error}.")
-        else:
-            self.tell(f"Recording into {self._tape.path}; the same key ends it.")
-
-    def on_unmount(self) -> None:
-        """What was recorded is whole."""
-        self._end_tape()
-
-    def _end_tape(self) -> None:
-        if self._tape is not None:
-            self._tape.close()
-            self._tape = None
-
-    def do_time_back(self) -> None:
-        """Ten seconds back."""
-        self._step(-_STEP)
-
-    def do_time_forward(self) -> None:
-        """Ten seconds forward."""
-        self._step(_STEP)
-
-    def _step(self, by: timedelta) -> None:
-        if isinstance(self.source, Seekable):
-            self.source.seek(self.source.now() + by)

@@ -195,7 +195,7 @@ _SCALER = _on(
 _ACT = (
     *_of("Act", ("act.menu", "a", "Actions", "What can be done with this, or with all that is marked.", 3)),
     *_on(
-        ["overview", "builds", "build"],
+        ["overview", "builds", "build", "queue"],
         _of(
             "Act",
             ("act.cancel", "C", "Cancel build", "Cancel the build; what runs of it is stopped.", 0),
@@ -206,7 +206,7 @@ _ACT = (
         writes=True,
     ),
     *_on(
-        ["agents", "agent"],
+        ["overview", "agents", "agent"],
         _of(
             "Act",
             ("act.drain", "D", "Drain agent", "Ask the agent to finish what it has and leave.", 0),
@@ -218,7 +218,7 @@ _ACT = (
         ["queues", "queue"],
         _of(
             "Act",
-            ("act.pause_intake", "I", "Pause intake", "Let a pool take no new builds, or let it again.", 0),
+            ("act.pause_intake", "I", "Pause or resume", "Let a pool hand out nothing more, or let it again.", 0),
             ("act.requeue", "E", "Requeue dead letter", "Build a dead letter again, as a new build.", 0),
             ("act.drop", "X", "Drop dead letter", "Give a dead letter up, with a reason.", 0),
         ),

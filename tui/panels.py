@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +9,12 @@ from typing import Literal
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tui import commands
+from tui.faults import told
 from tui.format import Tone, age
 from tui.state import Ref
 from tui.state.events import SourceName, SourceSeen
@@ -23,7 +24,6 @@ Changed = frozenset[Ref] | None
 """What changed since the last call; None: everything may have."""
 Condition = Literal["loading", "well", "stale", "down", "unreached", "failed"]
 _WORST: tuple[Condition, ...] = ("well", "stale", "down")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class PanelState:
 
 
 WELL = PanelState("well")
+_AFTER_A_FAULT = "The others go on. R tries it again; `Report a fault`, by : and its name, tells what to send."
 
 
 def panel_state(
@@ -160,6 +161,13 @@ class Panel(Vertical):
     Panel:focus-within > PanelHead { background: $primary; color: $text; }
     """
 
+    class Failed(Message):
+        """Something went wrong in a panel, which alone shows so."""
+
+        def __init__(self, panel: Panel, error: Exception) -> None:
+            super().__init__()
+            self.panel, self.error = panel, error
+
     def __init__(
         self,
         title: str,
@@ -178,8 +186,7 @@ class Panel(Vertical):
         self.kind: commands.Panel = kind
         self.sources = sources
         self.needs = needs
-        self.failure = ""
-        """What went wrong in it; "" while nothing did."""
+        self._update_failure = self._drawing_failure = ""
         self._update = update
         self._head = PanelHead(title)
         self._note = PanelNote()
@@ -192,23 +199,39 @@ class Panel(Vertical):
         yield self.content
         yield self._note
 
+    @property
+    def failure(self) -> str:
+        """What went wrong in it; "" while nothing did."""
+        return self._drawing_failure or self._update_failure
+
     def update_safely(self, changed: Changed) -> None:
         """Bring the content up to date; a fault stays in this panel."""
         try:
             self._update(changed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other panels live on
-            if not self.failure:
-                _log.exception("the panel %s failed", self.title)
-            self.failure = f"{type(error).__name__}: {error}"
+            self._update_failure = told(error)
+            self.post_message(self.Failed(self, error))
         else:
             if changed is None:
-                self.failure = ""
+                self._update_failure = ""
+
+    def try_again(self) -> None:
+        """Draw anew what could not be drawn."""
+        self._drawing_failure = ""
+
+    def on_line_view_broke(self, message: LineView.Broke) -> None:
+        """Its content cannot be drawn: a note stands in its place until somebody tries again."""
+        message.stop()
+        if not self._drawing_failure:
+            self._drawing_failure = told(message.error)
+            self.show_state(WELL)
+            self.post_message(self.Failed(self, message.error))
 
     def show_state(self, state: PanelState) -> None:
         """Show how well its data are known."""
         if self.failure:
             why: tuple[str, Tone] = (f"This panel failed: {self.failure}", "bad")
-            state = PanelState("failed", "FAILED", "bad", (why, ("The others go on. R tries it again.", "muted")))
+            state = PanelState("failed", "FAILED", "bad", (why, (_AFTER_A_FAULT, "muted")))
         self._head.show(self.title, state)
         self._note.show(state.lines)
         instead = bool(state.lines)

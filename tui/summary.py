@@ -14,6 +14,7 @@ from heapq import nlargest
 from tui import format as shown
 from tui.format import Tone
 from tui.state import Ref, Store
+from tui.state.history import FLOW_SECONDS, flow
 from tui.state.rows import AgentRow, BuildRow, PoolRow
 from tui.widgets.queue_cells import QueueLine
 
@@ -55,10 +56,13 @@ def queue_line(store: Store, pool: PoolRow, now: datetime) -> QueueLine:
     state = "paused" if paused else f"{pool.dead} dead" if pool.dead else ""
     points = store.history(pool.name).since(int(now.timestamp()) - _HISTORY_SECONDS)
     present = None if view is None else sum(view.agents.values())
+    flows = flow(store.history(pool.name).since(int(now.timestamp()) - FLOW_SECONDS))
     return QueueLine(
         name=pool.name,
         ready=pool.ready,
         unacked=pool.unacked,
+        in_rate=flows.came,
+        out_rate=flows.left,
         oldest=None if view is None else view.oldest_wait_seconds or 0.0,
         consumers=present,
         state=state,

@@ -65,10 +65,6 @@ class WindowedApp(App[None]):
         self.tell("The mouse works here again." if self.mouse_freed else "The terminal has the mouse: select with it.")
         self.mouse_freed = not self.mouse_freed
 
-    def do_app_quit(self) -> None:
-        """The end."""
-        self.exit()
-
     def action_copy_or_quit(self) -> None:
         """Ctrl-C: copy what the mouse has selected; where nothing is, end."""
         text = self.screen.get_selected_text()

@@ -78,6 +78,10 @@ class AgentsScreen(ShowsAgent):
         """The agent."""
         return Ref("agent", self.agent) if self.agent else None
 
+    def marked_ref(self, key: str) -> Ref | None:
+        """An agent."""
+        return Ref("agent", key)
+
     def show_ref(self, ref: Ref) -> None:
         """Go to that agent, also where a filter hides it."""
         if not self.table.go_to(ref.id) and self.table.filter:

@@ -12,8 +12,9 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui import commands
+from tui import acting, commands
 from tui.commands import Command, Place
+from tui.faults import told
 from tui.header import Footer, Header
 from tui.panels import Changed, Panel, panel_state
 from tui.screens import log_commands, table_commands
@@ -72,6 +73,11 @@ class FarmScreen(Screen[None]):
     def cursor_ref(self) -> Ref | None:
         """The thing that the cursor is on, in the focused panel: for related things, log, details and copying."""
         return None
+
+    def marked_ref(self, key: str) -> Ref | None:
+        """The thing that a marked row of the focused table stands for; by default of the same kind as the cursor's."""
+        ref = self.cursor_ref()
+        return Ref(ref.kind, key) if ref else None
 
     def before_update(self, changed: Changed) -> None:
         """Called before the panels are brought up to date."""
@@ -221,12 +227,14 @@ class FarmScreen(Screen[None]):
             return lambda: on_table(self, content)
         if isinstance(content, LogPane) and (on_log := log_commands.HANDLERS.get(command_id)):
             return lambda: on_log(self, content)
+        if command_id in acting.HANDLERS:
+            return lambda: acting.HANDLERS[command_id](self.farm.acting)
         of_app: Handler | None = getattr(self.farm, name, None)
         return of_app
 
     def can(self, command: Command) -> bool:
         """Whether a command does something here, so that it is worth showing."""
-        if (command.writes and not self.farm.writable) or self.farm.refuses(command):
+        if self.farm.refuses(command):
             return False
         if command.id.startswith("go.") and command.id[3:] in commands.PANELS_ON:
             return command.id[3:] in self.farm.there
@@ -240,16 +248,44 @@ class FarmScreen(Screen[None]):
             self.farm.open_screen(cast("commands.Screen", command.id[3:]))
             return True
         handler = self.handler(command.id)
-        if handler is not None:
-            handler()
+        try:
+            if handler is not None:
+                handler()
+        except Exception as error:  # noqa: BLE001 - a command that fails ends nothing
+            self.farm.note_fault(f"the command {command.title}", error)
+            self.farm.tell(f"{command.title} failed: {told(error)} `Report a fault`, by : and its name, tells more.")
         return True
 
     def on_key(self, event: events.Key) -> None:
         """A key does what the registry says."""
         command = self.farm.keymap.command_for(key_of(event), self.place)
-        if command is not None and self.run_command(command):
-            event.stop()
-            event.prevent_default()
+        if command is None:
+            return
+        if command.group == "Act" and not self.farm.acting.allowed:
+            self.farm.tell(self.farm.acting.why_not())
+        elif not self.run_command(command):
+            return
+        event.stop()
+        event.prevent_default()
+
+    def acted_on(self) -> tuple[tuple[Ref, ...], frozenset[Ref]]:
+        """What an action is about: all that is marked in the focused table, else the thing under the cursor.
+
+        With those of the marked that the filter hides.
+        """
+        content = self._current.content if self._current else None
+        if isinstance(content, VirtualTable) and content.marked:
+            refs = {key: ref for key in sorted(content.marked) if (ref := self.marked_ref(key)) is not None}
+            hidden = content.marked_and_hidden()
+            return tuple(refs.values()), frozenset(ref for key, ref in refs.items() if key in hidden)
+        ref = self.cursor_ref()
+        return (() if ref is None else (ref,)), frozenset()
+
+    def unmark(self) -> None:
+        """What was marked has been acted on."""
+        content = self._current.content if self._current else None
+        if isinstance(content, VirtualTable):
+            content.action_unmark_all()
 
     def do_move_next_panel(self) -> None:
         """Tab."""

@@ -127,6 +127,10 @@ class BuildsScreen(FarmScreen):
         """The build under the cursor, in whichever panel."""
         return Ref("build", self.table.cursor) if self.table.cursor else None
 
+    def marked_ref(self, key: str) -> Ref | None:
+        """A build."""
+        return Ref("build", key)
+
     def show_ref(self, ref: Ref) -> None:
         """The cursor goes to that build; a filter that hides it is taken away."""
         if ref.kind != "build" or self.table.go_to(ref.id):

@@ -91,11 +91,12 @@ class Page(ModalScreen[None]):
         ("escape,q,question_mark", "dismiss", "Close"),
         ("j", "scroll_page(1)", "Down"),
         ("k", "scroll_page(-1)", "Up"),
+        ("y", "copy", "Copy"),
     ]
 
-    def __init__(self, title: str, text: RenderableType) -> None:
+    def __init__(self, title: str, text: RenderableType, *, copied: str = "") -> None:
         super().__init__()
-        self._title, self._text = title, text
+        self._title, self._text, self._copied = title, text, copied
 
     def compose(self) -> ComposeResult:
         """The title and the lines."""
@@ -103,6 +104,12 @@ class Page(ModalScreen[None]):
             yield Static(Text(self._title), classes="window--title")
             with VerticalScroll():
                 yield Static(self._text)
+
+    def action_copy(self) -> None:
+        """The text into the clipboard, where it is one to pass on."""
+        if self._copied:
+            self.app.copy_to_clipboard(self._copied)
+            self.app.notify(f"Copied {len(self._copied)} characters.", markup=False)
 
     def action_scroll_page(self, by: int) -> None:
         """One line down or up."""

@@ -225,6 +225,12 @@ class OverviewScreen(FarmScreen):
             return Ref("decision", str(max(self.store.decisions)))
         return None
 
+    def marked_ref(self, key: str) -> Ref | None:
+        """What a concern is about, or a build."""
+        if self.panel is None or self.panel.content is not self.attention:
+            return Ref("build", key)
+        return self.attention.rows.row(key).ref if key in self.attention.rows.keys() else None  # noqa: SIM118 - no mapping
+
     def do_move_open(self) -> None:
         """Enter, in any of the panels."""
         self.do_look_details()

@@ -115,13 +115,17 @@ class QueuesScreen(FarmScreen):
             return Ref("dead", self.dead.cursor) if self.dead.cursor else None
         return Ref("pool", self.pools.cursor) if self.pools.cursor else None
 
+    def marked_ref(self, key: str) -> Ref | None:
+        """A dead letter, or a pool."""
+        return Ref("dead" if self.panel is self.dead_panel else "pool", key)
+
     def show_ref(self, ref: Ref) -> None:
         """The cursor goes to that pool or dead letter."""
         panel, table = (self.dead_panel, self.dead) if ref.kind == "dead" else (self.pools_panel, self.pools)
         if not table.go_to(ref.id) and table.filter:
             table.set_filter("")
             table.go_to(ref.id)
-        self.focus_panel(panel)
+        self.call_after_refresh(self.focus_panel, panel)  # a screen that has just opened gives it to the first
 
     def do_look_details(self) -> None:
         """A pool has a screen of its own; a dead letter is a build."""

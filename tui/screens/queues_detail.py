@@ -101,7 +101,7 @@ class QueueScreen(FarmScreen):
         self.pool = letter.target_pool.lower() if letter else ref.id
         self.refresh_changed(None)
         if letter is not None and self.dead.go_to(ref.id):
-            self.focus_panel(self.dead_panel)
+            self.call_after_refresh(self.focus_panel, self.dead_panel)  # as on the screen of all pools
 
     def _update_facts(self, changed: Changed) -> None:  # noqa: ARG002 - ages go on
         self.facts_panel.title = f"Pool {plain(self.pool, limit=40)}"
@@ -129,6 +129,10 @@ class QueueScreen(FarmScreen):
         if self.panel is self.dead_panel:
             return Ref("dead", self.dead.cursor) if self.dead.cursor else None
         return Ref("pool", self.pool) if self.pool else None
+
+    def marked_ref(self, key: str) -> Ref | None:
+        """A dead letter, or a build."""
+        return Ref("dead" if self.panel is self.dead_panel else "build", key)
 
     # ---------------------------------------------------------------- commands
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from buildyard.contracts.scaling import Reading
-from tui.format import DECISION_MARKS, UNKNOWN, Tone, age, clock, count, mark, since
+from tui.format import DECISION_MARKS, UNKNOWN, Tone, age, clock, count, mark, rate, since
 from tui.screens.builds_waiting import present_agents
 from tui.screens.queues_table import COUNTED, PoolLine, pool_line
 from tui.state import Store
+from tui.state.history import FLOW_SECONDS, Flow, flow
 from tui.widgets.chart_cells import Chart, Mark, Sample
 from tui.widgets.facts import Fact, heading
 from tui.widgets.time_chart import PANELS
@@ -37,7 +38,7 @@ def pool_facts(store: Store, name: str, now: datetime, *, utf8: bool = True) -> 
     line = pool_line(store, name, now)
     return (
         *_intake(line, now, utf8=utf8),
-        *_waiting(line),
+        *_waiting(line, flow(store.history(name).since(int(now.timestamp()) - FLOW_SECONDS))),
         *_dead(store, line),
         *_decision(line, now, utf8=utf8),
         *_readings(line, utf8=utf8),
@@ -56,11 +57,12 @@ def _intake(line: PoolLine, now: datetime, *, utf8: bool) -> Iterator[Fact]:
         yield Fact("by", f"{intake.by or UNKNOWN}, for {since(intake.since, now)}")
 
 
-def _waiting(line: PoolLine) -> Iterator[Fact]:
+def _waiting(line: PoolLine, flows: Flow) -> Iterator[Fact]:
     view = line.pool.view
     yield Fact("ready", _number(line.pool.ready), _tone(line.pool.ready, "waiting"))
     yield Fact("waiting", _number(view.waiting if view else None), _tone(view.waiting if view else None, "plain"))
     yield Fact("unacked", _number(line.unacked), _tone(line.unacked, "active"))
+    yield Fact("flow", f"at least {rate(flows.came)} in, {rate(flows.left)} out, over a minute")
     yield Fact("oldest", UNKNOWN if view is None else "nothing waits" if line.oldest is None else age(line.oldest))
     agents = present_agents(line.pool)
     if agents is None:

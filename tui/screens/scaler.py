@@ -8,13 +8,18 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.widget import Widget
 
+from buildyard.contracts.scaling import WhatIf
+from buildyard.errors import BuildyardError, InvalidRequest
 from tui import commands
 from tui.panels import Changed, Panel
 from tui.safe_text import plain
 from tui.screens.base import FarmScreen, Handler
+from tui.screens.menus import Prompt
 from tui.screens.scaler_chart import pool_chart
-from tui.screens.scaler_facts import record_facts
+from tui.screens.scaler_facts import record_facts, share_and_size
 from tui.screens.scaler_rows import DecisionRows, decision_columns, neediest_pool, pools_of
+from tui.screens.what_if import HINT, answer_facts, question
+from tui.source import Advising
 from tui.state import Ref
 from tui.state.events import DecisionsSeen
 from tui.widgets.columns import Layout
@@ -47,6 +52,9 @@ class ScalerScreen(FarmScreen):
         """The list comes first, so that it has the focus; the chart stands above it."""
         self.chosen = ""
         """The number of the decision whose record is shown."""
+        self.asked = ""
+        """What was asked last, of what would be decided with other values."""
+        self._answer: list[Fact] = []
         self.rows = DecisionRows(lambda: self.store)
         layout = self.layout_of("decisions")
         self.chart = FocusedChart(utf8=self.utf8, id="chart")
@@ -91,6 +99,7 @@ class ScalerScreen(FarmScreen):
     def _choose(self, number: str) -> None:
         if number != self.chosen:
             self.chosen = number
+            self._answer = []
             for panel in (self.record_panel, self.chart_panel):
                 panel.update_safely(frozenset())
 
@@ -110,11 +119,15 @@ class ScalerScreen(FarmScreen):
         what = [word for word, on in (("changes", self.rows.changes_only), ("acts", self.rows.hide_idle)) if on]
         shown = f"{len(self.rows.keys()):,}/{self.rows.total:,}"
         only = f" only {' that are '.join(what)}" if what else ""
-        self.list_panel.title = f"Decisions about {plain(self.rows.pool, limit=40)}{at} · {shown}{only}"
+        about = f" about {plain(self.rows.pool, limit=40)}{at} · {shown}{only}" if self.rows.pool else ""
+        self.list_panel.title = f"Decisions{about}"
 
     def _update_record(self, changed: Changed) -> None:  # noqa: ARG002 - a decision does not change
         row = self.store.decisions.get(int(self.chosen)) if self.chosen else None
-        if row is not None:
+        if self._answer:
+            self.record.show(self._answer)
+            self.record_panel.title = "What if"
+        elif row is not None:
             self.record.show(record_facts(row.whole(), utf8=self.utf8))
             self.record_panel.title = f"Decision {row.number:,}"
         else:
@@ -126,7 +139,9 @@ class ScalerScreen(FarmScreen):
         chart = pool_chart(self.store, self.rows.pool, self.source.now(), PANELS, number, utf8=self.utf8)
         self.chart.show(chart)
         minutes = round((chart.end - chart.start) / 60)
-        self.chart_panel.title = f"{plain(self.rows.pool, limit=40)}, last {minutes} minutes"
+        use = self.store.use.get("scaler")
+        own = f" · scaler: {share_and_size(use)}" if use else ""
+        self.chart_panel.title = f"{plain(self.rows.pool, limit=40) or 'No pool'}, last {minutes} minutes{own}"
 
     # ---------------------------------------------------------------- the cursor
 
@@ -196,6 +211,38 @@ class ScalerScreen(FarmScreen):
             at = pools.index(self.rows.pool) if self.rows.pool in pools else 0
             self._choose_pool(pools[(at + step) % len(pools)])
             self.refresh_changed(frozenset())
+
+    def do_scaler_what_if(self) -> None:
+        """Ask the scaler what it would decide with other values; the answer stands in place of the record."""
+        pool = self.rows.pool
+        if not pool:
+            self.farm.tell("No pool was decided about yet.")
+            return
+
+        def answered(typed: str | None) -> None:
+            if typed is None:
+                return
+            self.asked = typed
+            try:
+                asked = question(pool, typed)
+            except InvalidRequest as error:
+                self.farm.tell(str(error))
+            else:
+                self.run_worker(self._ask(asked), group="what-if", exclusive=True, exit_on_error=False)
+
+        prompt = Prompt(f"What if, about {plain(pool, limit=40)}", self.asked, HINT, lambda _: None)
+        self.farm.push_screen(prompt, answered)
+
+    async def _ask(self, asked: WhatIf) -> None:
+        assert isinstance(self.source, Advising)
+        try:
+            answer = await self.source.what_if(asked)
+        except BuildyardError as error:
+            self.farm.tell(" ".join(part for part in (str(error), error.remedy) if part))
+            return
+        self._answer = answer_facts(answer, self.asked, utf8=self.utf8)
+        self.record_panel.update_safely(frozenset())
+        self.call_after_refresh(self.focus_panel, self.record_panel)  # the window gives the focus back first
 
     def do_scaler_changes(self) -> None:
         """All decisions, or those that say something new."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from buildyard.contracts.scaling import Decision, PoolObserved, Reading, ScalingPolicy, Trust, WorkerState, WorkerView
 from tui import format as shown
 from tui.format import Tone
+from tui.state.rows import UseRow
 from tui.widgets.facts import Fact, heading
 
 _TONES: Mapping[Trust, Tone] = {Trust.TRUSTED: "good", Trust.STALE: "warning", Trust.UNKNOWN: "bad"}
@@ -27,6 +28,9 @@ def _decided(decision: Decision, *, utf8: bool) -> Iterator[Fact]:
     mark = shown.mark(plan.code.value, "decision")
     yield Fact("decision", f"{mark.sign(utf8=utf8)} {mark.word.replace('_', ' ')}", mark.tone)
     yield Fact("because", plan.reason)
+    if plan.formula:
+        yield Fact("formula", plan.formula)
+    yield from (Fact("limit", clamp) for clamp in plan.clamps)
     yield Fact("pool", decision.observed.pool)
     yield Fact("at", f"{shown.day_and_clock(decision.at)} UTC, {_WOKEN.get(decision.woken_by, decision.woken_by)}")
     yield Fact("number", shown.count(decision.number))
@@ -109,12 +113,26 @@ def _named(worker: WorkerView) -> str:
 
 def rules(policy: ScalingPolicy) -> tuple[str, ...]:
     """A pool's policy in words."""
+    if policy.name == "elastic":
+        leave = f" or leave by themselves after {shown.duration(policy.idle_exit)}" if policy.idle_exit else ""
+        return (
+            f"As many workers start as finish all that waits within {shown.duration(policy.drain_seconds)}.",
+            f"At most one for each job, and {_some(policy.burst_size, 'worker')} at once.",
+            f"There are never more than {_some(policy.max_workers, 'worker')}.",
+            f"Idle workers are asked to leave after {shown.duration(policy.idle_seconds)} of quiet{leave}.",
+        )
     return (
         f"More than {policy.burst_threshold} ready jobs start {_some(policy.burst_size, 'worker')} at once.",
         f"At or below that: one worker, and one more when a job has waited {shown.duration(policy.max_wait)}.",
         f"There are never more than {_some(policy.max_workers, 'worker')}.",
         f"Idle workers are asked to leave after {shown.duration(policy.idle_seconds)} in which nothing waits or runs.",
     )
+
+
+def share_and_size(use: UseRow) -> str:
+    """What a process uses: its share of one core lately, and its memory."""
+    cpu = shown.UNKNOWN if use.cpu is None else f"{use.cpu * 100:.1f}%"
+    return f"CPU {cpu} of a core, {shown.size(use.memory_bytes)}"
 
 
 def _some(number: int, noun: str) -> str:

@@ -35,11 +35,12 @@ Time
 `source.now()` is the time that the data belong to: the clock for a live farm, the place on the tape for a replay, the
 simulated time for the demo. Nothing else may be used for ages.
 
-Sources that can move in time (`Replay`) have more: see `Seekable`.
+Sources that can move in time (`Replay`), or whose farm can be changed and asked (`LiveSource`), have more: see
+`Seekable`, `Changeable` and `Advising`.
 """
 
 from __future__ import annotations
 
-from tui.source.port import NOTHING_WATCHED, Interest, Seekable, Source
+from tui.source.port import NOTHING_WATCHED, Advising, Changeable, Interest, Seekable, Source
 
-__all__ = ["NOTHING_WATCHED", "Interest", "Seekable", "Source"]
+__all__ = ["NOTHING_WATCHED", "Advising", "Changeable", "Interest", "Seekable", "Source"]

@@ -18,8 +18,11 @@ from typing import Self
 
 from buildyard.client import ProducerClient, ScalerClient
 from buildyard.clock import Clock, SystemClock
+from buildyard.contracts.scaling import WhatIf, WhatIfAnswer
 from buildyard.errors import ProducerUnavailable, ScalerUnavailable
+from tui.orders import Done, Order
 from tui.source.builds import BuildReads
+from tui.source.hand import carried_out
 from tui.source.link import Link
 from tui.source.outbox import Outbox
 from tui.source.poller import Poller, Read
@@ -145,6 +148,17 @@ class LiveSource:
         """The time."""
         return self._clock.now()
 
+    async def change(self, order: Order) -> Done:
+        """Do what is asked for, once, and look at once at what came of it. Raises BuildyardError."""
+        try:
+            return await carried_out(self._producer, order)
+        finally:
+            self._pollers[0].retry_now()
+
+    async def what_if(self, question: WhatIf) -> WhatIfAnswer:
+        """What the scaler would decide with other values. Raises BuildyardError."""
+        return await self._scaler.what_if(question)
+
     # ---------------------------------------------------------------- connections and what follows them
 
     def _follow(self, key: tuple[SourceName, str]) -> None:
@@ -221,7 +235,8 @@ class LiveSource:
 
         async def health() -> Sequence[Event]:
             at = self._clock.now()
-            return (HealthSeen("scaler", at, await self._scaler.health()),)
+            health = await self._scaler.health()
+            return (HealthSeen("scaler", at, health, health.process),)
 
         return (Read("decisions", 1.0, decisions), Read("workers", 2.0, workers), Read("health", 5.0, health))
 

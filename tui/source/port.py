@@ -8,6 +8,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
+from buildyard.contracts.scaling import WhatIf, WhatIfAnswer
+from tui.orders import Done, Order
 from tui.state.events import Event
 
 
@@ -52,6 +54,22 @@ class Source(Protocol):
 
     def now(self) -> datetime:
         """The time that the data belong to."""
+
+
+@runtime_checkable
+class Changeable(Protocol):
+    """A source whose farm can be changed."""
+
+    async def change(self, order: Order) -> Done:
+        """Do what is asked for; the same order again is not done again. Raises BuildyardError."""
+
+
+@runtime_checkable
+class Advising(Protocol):
+    """A source whose scaler says what it would decide."""
+
+    async def what_if(self, question: WhatIf) -> WhatIfAnswer:
+        """What would be decided with other values; nothing is done. Raises BuildyardError."""
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from buildyard.contracts.api import (
     BuildSummary,
     HealthAnswer,
     PoolView,
+    ProcessUse,
     WorkerInfo,
 )
 from buildyard.contracts.dead import DeadLetterView
@@ -50,6 +51,8 @@ class HealthSeen:
     source: SourceName
     at: datetime
     health: HealthAnswer
+    use: ProcessUse | None = None
+    """What it uses of its machine; None: it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 
@@ -17,6 +18,18 @@ class Point:
     unacked: int | None = None
     workers: int | None = None
     wanted: int | None = None
+    queued: int | None = None
+    """Jobs ready or waiting, as the producer alone counts them: one witness's counts can be subtracted."""
+    held: int | None = None
+    """Live leases, as the producer alone counts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Jobs a second that came into a pool and that left it; None where too little is known."""
+
+    came: float | None = None
+    left: float | None = None
 
 
 class History:
@@ -48,8 +61,41 @@ class History:
             unacked=known.unacked if point.unacked is None else point.unacked,
             workers=known.workers if point.workers is None else point.workers,
             wanted=known.wanted if point.wanted is None else point.wanted,
+            queued=known.queued if point.queued is None else point.queued,
+            held=known.held if point.held is None else point.held,
         )
 
     def since(self, second: int) -> tuple[Point, ...]:
         """The points from `second` on."""
         return tuple(self._points[one] for one in self._seconds[bisect_left(self._seconds, second) :])
+
+
+FLOW_SECONDS = 60
+"""The time over which rates are taken."""
+_LEAST_FLOW_SECONDS = 5
+_LONGEST_STEP_SECONDS = 10
+"""Between counts that are further apart nobody knows what happened."""
+
+
+def flow(points: Iterable[Point]) -> Flow:
+    """How many jobs came and left a second, at least, by the producer's counts.
+
+    Of two counts in a row, q jobs queued and h held become q + dq and h + dh by a arrivals, c claims and e ends:
+    dq = a - c and dh = c - e. The least c that leaves none of them negative is max(0, -dq, dh); a and e follow. What
+    comes and leaves between two counts, within a second or so, is not seen.
+    """
+    came = left = seconds = 0
+    before: Point | None = None
+    for point in points:
+        if point.queued is None or point.held is None:
+            continue
+        if before is not None and before.queued is not None and before.held is not None:
+            step = point.second - before.second
+            if step <= _LONGEST_STEP_SECONDS:
+                queued, held = point.queued - before.queued, point.held - before.held
+                claimed = max(0, -queued, held)
+                came, left, seconds = came + queued + claimed, left + claimed - held, seconds + step
+        before = point
+    if seconds < _LEAST_FLOW_SECONDS:
+        return Flow()
+    return Flow(came / seconds, left / seconds)

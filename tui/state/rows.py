@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from buildyard.contracts.agents import AgentView
-from buildyard.contracts.api import BuildSummary, PoolView, RowCounts, WorkerInfo
+from buildyard.contracts.api import BuildSummary, PoolView, ProcessUse, RowCounts, WorkerInfo
 from buildyard.contracts.scaling import Decision, Reading, WorkerState
 
 Kind = Literal["build", "job", "agent", "pool", "decision", "dead", "source", "log"]
@@ -163,6 +163,22 @@ class PoolRow:
     def unacked(self) -> int | None:
         """Tickets in the hands of workers, as the broker counts them."""
         return self.decision.unacked if self.decision else None
+
+
+@dataclass(frozen=True, slots=True)
+class UseRow:
+    """What a server uses of its machine, as it told at `at`."""
+
+    at: datetime
+    cpu_seconds: float
+    memory_bytes: int | None
+    cpu: float | None = None
+    """The share of one core between this and the answer before; None: there was none, or it began anew since."""
+
+    def then(self, at: datetime, use: ProcessUse) -> UseRow:
+        """The row after the next answer."""
+        seconds, worked = (at - self.at).total_seconds(), use.cpu_seconds - self.cpu_seconds
+        return UseRow(at, use.cpu_seconds, use.memory_bytes, worked / seconds if seconds > 0 and worked >= 0 else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tui.state import events as e
 from tui.state.bounds import Bounds, excess, remember
 from tui.state.history import History, Point
 from tui.state.merging import job_of_attempt, job_of_event, with_detail, with_event, with_summary
-from tui.state.rows import AgentRow, BuildRow, DecisionRow, JobRow, PoolRow, Ref
+from tui.state.rows import AgentRow, BuildRow, DecisionRow, JobRow, PoolRow, Ref, UseRow
 from tui.state.tables import Tables
 
 
@@ -62,7 +62,13 @@ class Store(Tables):
             self._touch(Ref("source", event.source))
 
     def _source_health(self, event: e.HealthSeen) -> None:
-        if not self._is_old(f"health/{event.source}", event.at) and self._health.get(event.source) != event.health:
+        if self._is_old(f"health/{event.source}", event.at):
+            return
+        known, use = self._use.get(event.source), event.use
+        if use is not None:
+            first = UseRow(event.at, use.cpu_seconds, use.memory_bytes)
+            self._use[event.source] = known.then(event.at, use) if known else first
+        if self._health.get(event.source) != event.health or use is not None:
             self._health[event.source] = event.health
             self._touch(Ref("source", event.source))
 
@@ -192,7 +198,8 @@ class Store(Tables):
         second = int(event.at.timestamp())
         for view in event.pools[: self._bounds.pools]:
             self._join_pool(view.name, view=view)
-            self._note(view.name, Point(second, ready=view.ready, leases=view.leases))
+            queued = view.ready + view.waiting
+            self._note(view.name, Point(second, view.ready, view.leases, queued=queued, held=view.leases))
         for name in self._pools.keys() - {view.name for view in event.pools}:
             self._drop_pool(self._pools[name])
 

@@ -14,15 +14,15 @@ from tui.state import events as e
 from tui.state.bounds import Bounds
 from tui.state.history import History
 from tui.state.logs import LogStreams
-from tui.state.rows import AgentRow, BuildRow, DecisionRow, JobRow, PoolRow, Ref
+from tui.state.rows import AgentRow, BuildRow, DecisionRow, JobRow, PoolRow, Ref, UseRow
 
 
 class Tables:
     """The rows and their versions.
 
     The mappings are live and read-only; their rows are immutable. `builds`, `jobs`: by id; `agents`, `pools`: by
-    name; `decisions`: by number, oldest first; `dead`: by build id, newest first; `sources`, `health`: by source;
-    `details`, `artifacts`: by build id, of the builds looked at last.
+    name; `decisions`: by number, oldest first; `dead`: by build id, newest first; `sources`, `health`, `use`: by
+    source; `details`, `artifacts`: by build id, of the builds looked at last.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -39,6 +39,7 @@ class Tables:
         self._dead: dict[str, DeadLetterView] = {}
         self._sources: dict[str, e.SourceSeen] = {}
         self._health: dict[str, HealthAnswer] = {}
+        self._use: dict[str, UseRow] = {}
         self._details: OrderedDict[str, BuildStatus] = OrderedDict()
         self._artifacts: OrderedDict[str, tuple[ArtifactView, ...]] = OrderedDict()
         self._history: dict[str, History] = {}
@@ -54,6 +55,7 @@ class Tables:
         self.dead: Mapping[str, DeadLetterView] = MappingProxyType(self._dead)
         self.sources: Mapping[str, e.SourceSeen] = MappingProxyType(self._sources)
         self.health: Mapping[str, HealthAnswer] = MappingProxyType(self._health)
+        self.use: Mapping[str, UseRow] = MappingProxyType(self._use)
         self.details: Mapping[str, BuildStatus] = MappingProxyType(self._details)
         self.artifacts: Mapping[str, tuple[ArtifactView, ...]] = MappingProxyType(self._artifacts)
         self.logs = LogStreams(

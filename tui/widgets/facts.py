@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
-from rich.cells import cell_len
 from textual.geometry import Size
 from textual.strip import Strip
 
 from tui.format import Tone
 from tui.safe_text import plain
 from tui.widgets.line_view import LineView
-from tui.widgets.text_cells import fit, wrap_points
+from tui.widgets.text_cells import fit, wrapped
 
 LABEL_CELLS = 10
 MOST_CHARACTERS = 2_000
@@ -50,23 +48,6 @@ def laid_out(facts: Iterable[Fact], width: int) -> list[Row]:
         for number, text in enumerate(wrapped(plain(fact.text, limit=MOST_CHARACTERS), room)):
             rows.append(((f"{label if number == 0 else ' ' * len(label)} ", "muted"), (text, fact.tone)))
     return rows
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """Text that is safe to draw as rows of at most `width` cells, broken between words where words are short enough."""
-    rows, row = [], ""
-    for word in text.split(" "):
-        joined = f"{row} {word}" if row else word
-        if cell_len(joined) <= width:
-            row = joined
-            continue
-        if row:
-            rows.append(row)
-        points = wrap_points(word, width)
-        pieces = [word[start:end] for start, end in pairwise(points)]
-        rows += pieces[:-1]
-        row = pieces[-1]
-    return [*rows, row]
 
 
 class FactsView(LineView, can_focus=True):

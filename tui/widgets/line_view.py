@@ -10,6 +10,8 @@ from typing import ClassVar
 from rich.color import Color, ColorParseError
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Region
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.timer import Timer
@@ -27,8 +29,16 @@ class LineView(ScrollView):
     """A widget that draws itself line by line, in tones.
 
     Tones colour letters only: the background comes from the widget, so that rows can be lit as a whole. Changes are
-    drawn at most once in `repaint_seconds`; the first after a quiet time at once.
+    drawn at most once in `repaint_seconds`; the first after a quiet time at once. A fault while drawing leaves the
+    widget blank and is told by `Broke`; Textual itself would end the app.
     """
+
+    class Broke(Message):
+        """Drawing failed."""
+
+        def __init__(self, view: LineView, error: Exception) -> None:
+            super().__init__()
+            self.view, self.error = view, error
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{tone}" for tone in TONES}
     DEFAULT_CSS = """
@@ -93,6 +103,14 @@ class LineView(ScrollView):
 
     # ---------------------------------------------------------------- repaints
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines of a region of the widget, blank where they cannot be drawn."""
+        try:
+            return super().render_lines(crop)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the screen lives on
+            self.post_message(self.Broke(self, error))
+            return [Strip.blank(crop.width)] * crop.height
+
     def soon(self) -> None:
         """Have `flush` called: at once after a quiet time, else when the next repaint is due."""
         if self._due is None and self.is_attached:
@@ -108,7 +126,10 @@ class LineView(ScrollView):
         self._due = None
         if self.is_attached:
             self._painted = monotonic()
-            self.flush()
+            try:
+                self.flush()
+            except Exception as error:  # noqa: BLE001 - as in `render_lines`
+                self.post_message(self.Broke(self, error))
 
 
 def cell_segments(parts: Iterable[tuple[str, Style]], width: int, *, right: bool = False) -> list[Segment]:

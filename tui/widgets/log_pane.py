@@ -20,6 +20,7 @@ from tui.widgets.log_cells import LEVEL_SIGNS, Before, chips, status, styled
 from tui.widgets.log_levels import Level
 from tui.widgets.log_reader import FILTER_KEYS, LogReader, ShownRow
 from tui.widgets.log_ring import LogEntry, LogRing
+from tui.widgets.text_cells import wrapped
 
 _WHEEL_ROWS = 3
 _SIDEWAYS = 8
@@ -287,8 +288,8 @@ class LogPane(LineView, can_focus=True):
             self._window = self.reader.window()
         place = y - self._head_rows
         if place >= len(self._window):
-            none = self._nothing() if place == 0 and not self._window else ""
-            return self.runs_strip([(none, "muted")], width)
+            said = [] if self._window else wrapped(self._nothing(), max(1, width))
+            return self.runs_strip([(said[place], "muted")] if place < len(said) else [], width)
         row = self._window[place]
         if not self.reader.ring.first <= row.number < self.reader.ring.end:
             return self.runs_strip([], width)  # it went after the last flush; the next one moves on

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 ELLIPSIS = "…"
@@ -34,3 +36,20 @@ def wrap_points(text: str, width: int) -> list[int]:
     for row in chop_cells(text, max(2, width)):
         points.append(points[-1] + len(row))
     return points
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Text that is safe to draw as rows of at most `width` cells, broken between words where words are short enough."""
+    rows, row = [], ""
+    for word in text.split(" "):
+        joined = f"{row} {word}" if row else word
+        if cell_len(joined) <= width:
+            row = joined
+            continue
+        if row:
+            rows.append(row)
+        points = wrap_points(word, width)
+        pieces = [word[start:end] for start, end in pairwise(points)]
+        rows += pieces[:-1]
+        row = pieces[-1]
+    return [*rows, row]

@@ -10,11 +10,13 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
+from tui.safe_text import plain
 from tui.widgets.columns import Column, Layout
 from tui.widgets.filter_terms import Filter, parse
 from tui.widgets.line_view import LineView
 from tui.widgets.row_order import RowOrder, Rows
 from tui.widgets.table_painter import TablePainter
+from tui.widgets.text_cells import wrapped
 
 Row = TypeVar("Row")
 
@@ -372,9 +374,7 @@ class VirtualTable(LineView, Generic[Row], can_focus=True):
         self._painter.forget()
 
     def _fit_rows(self) -> None:
-        wanted = Size(self.scrollable_content_region.width, len(self._order) + HEAD)
-        if self.virtual_size != wanted:
-            self.virtual_size = wanted
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self._order) + HEAD)
 
     def _place_columns(self) -> None:
         self._painter.place(self._chosen, self.scrollable_content_region.width)
@@ -387,7 +387,8 @@ class VirtualTable(LineView, Generic[Row], can_focus=True):
             return self._painter.head(self._chosen, width)
         index = self.scroll_offset.y + y - HEAD
         if index >= len(self._order):
-            return self.runs_strip([(f"  {self._nothing()}", "muted")] if index == 0 else [], width)
+            said = wrapped(self._nothing(), max(1, width - 2)) if not len(self._order) else []
+            return self.runs_strip([(f"  {said[index]}", "muted")] if index < len(said) else [], width)
         key = self._order.key_at(index)
         light = ("table--cursor" if self.has_focus else "table--cursor-away") if key == self._cursor else ""
         try:
@@ -396,4 +397,4 @@ class VirtualTable(LineView, Generic[Row], can_focus=True):
             return self.runs_strip([], width)
 
     def _nothing(self) -> str:
-        return f"Nothing matches {self._filter}" if self._order.total and self._filter else self.empty
+        return plain(f"Nothing matches {self._filter}") if self._order.total and self._filter else self.empty

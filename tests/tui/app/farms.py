@@ -11,8 +11,11 @@ from typing import Self
 
 from textual.pilot import Pilot
 
+from buildyard.contracts.scaling import WhatIf, WhatIfAnswer
+from buildyard.errors import BuildyardError, NotFound
 from tui.app import FarmApp
 from tui.configuration import Configuration
+from tui.orders import Done, Order
 from tui.source import NOTHING_WATCHED, Interest
 from tui.source.demo import DemoSource
 from tui.source.demo.source import START
@@ -65,6 +68,33 @@ class Told:
         return self._now
 
 
+class Obeying(Told):
+    """A farm that does what it is told: orders are kept; `answers` are given in order, then all is well."""
+
+    def __init__(self, events: Iterable[Event], now: datetime) -> None:
+        super().__init__(events, now)
+        self.orders: list[Order] = []
+        self.answers: list[Done | Exception] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.questions: list[WhatIf] = []
+        self.told_if: WhatIfAnswer | BuildyardError = NotFound("Nobody asked about this pool.")
+
+    async def change(self, order: Order) -> Done:
+        self.orders.append(order)
+        await self.may_answer.wait()
+        answer = self.answers.pop(0) if self.answers else Done("It is done.")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def what_if(self, question: WhatIf) -> WhatIfAnswer:
+        self.questions.append(question)
+        if isinstance(self.told_if, BuildyardError):
+            raise self.told_if
+        return self.told_if
+
+
 @cache
 def story(seconds: int = 40, past: int = 200) -> tuple[tuple[Event, ...], datetime]:
     """What the demo tells in its first seconds, and the time then."""
@@ -103,6 +133,11 @@ def dashboard_of(*events: Event, now: datetime = START) -> FarmApp:
     return FarmApp(Told(events, now))
 
 
+def obeying(*events: Event, now: datetime, writable: bool = True) -> FarmApp:
+    """The dashboard over a farm that does what it is told."""
+    return FarmApp(Obeying(events, now), writable=writable)
+
+
 async def ready(pilot: Pilot[None]) -> FarmApp:
     """Until everything told is drawn; gives the app."""
     app = pilot.app
@@ -125,3 +160,15 @@ def screen_text(app: FarmApp) -> str:
     """What is on the terminal, line by line."""
     rows = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in row).rstrip() for row in rows)
+
+
+def toasts(app: FarmApp) -> str:
+    """The sentences that were shown for a while."""
+    return " ".join(" ".join(one.message.split()) for one in app._notifications)
+
+
+def words(app: FarmApp) -> str:
+    """What the open window says, as one line of words: windows wrap what they say."""
+    window = app.screen.query_one(".window").region
+    rows = screen_text(app).splitlines()[window.y : window.bottom]
+    return " ".join(word for row in rows for word in row[window.x + 1 : window.right - 1].split())

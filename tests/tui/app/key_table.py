@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tui.app.farms import dashboard, ready
+from tests.tui.app.farms import obeying, ready, story
 from tui import screens
 from tui.commands import COMMANDS, Keymap
 
@@ -15,7 +15,8 @@ BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
 async def shown_commands() -> set[str]:
     """The commands that do something on any of the screens that there are."""
     shown: set[str] = set()
-    async with dashboard().run_test(size=(160, 45)) as pilot:
+    events, now = story()
+    async with obeying(*events, now=now).run_test(size=(160, 45)) as pilot:
         app = await ready(pilot)
         for name in screens.available():
             app.open_screen(name)

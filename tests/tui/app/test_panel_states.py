@@ -3,7 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.tui.app.farms import Told, dashboard, dashboard_of, ready, screen_text, seen, story
+import pytest
+from textual.pilot import Pilot
+from textual.strip import Strip
+
+from tests.tui.app.coverage import covers
+from tests.tui.app.farms import Told, dashboard, dashboard_of, ready, screen_text, seen, story, toasts
 from tui.app import FarmApp
 from tui.panels import Panel, panel_state
 from tui.screens.overview import OverviewScreen
@@ -75,6 +80,72 @@ async def test_a_panel_that_fails_says_so_alone_and_can_be_tried_again() -> None
         assert "This panel failed" not in screen_text(app)
 
 
+@covers("app.report")
+async def test_a_widget_that_cannot_draw_is_a_state_of_its_panel_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with dashboard().run_test(size=(160, 45)) as pilot:
+        app = await ready(pilot)
+        screen = app.screen
+        assert isinstance(screen, OverviewScreen)
+
+        def broken(_: int) -> Strip:
+            raise KeyError("[/x]\x1b[2J")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(screen.work, "render_line", broken)
+            screen.work.refresh()
+            await pilot.pause()
+            await ready(pilot)
+            text = screen_text(app)
+            assert "FAILED" in text
+            assert "This panel failed: KeyError: '[/x]" in text
+            assert "unacked" in text, "the others go on"
+            await pilot.press(":", *"app.report", "enter")
+            await pilot.pause()
+            report = screen_text(app)
+            assert "Buildyard" in report
+            assert "the panel Workers and scaler" in report
+            assert "Traceback" in report
+            await pilot.press("y")
+            assert "KeyError" in app.clipboard
+            assert "\x1b" not in app.clipboard
+            await pilot.press("escape", "R")
+            await ready(pilot)
+            assert "This panel failed" in screen_text(app), "it was tried again"
+        await pilot.press("R")
+        await ready(pilot)
+        assert "This panel failed" not in screen_text(app)
+        assert len(app.faults) == 1
+
+
+async def test_a_widget_whose_repaint_fails_and_a_command_that_fails_end_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no")
+
+    async with dashboard().run_test(size=(160, 45)) as pilot:
+        app = await ready(pilot)
+        screen = app.screen
+        assert isinstance(screen, OverviewScreen)
+        monkeypatch.setattr(screen.queues, "flush", broken)
+        screen.queues._flush_now()
+        await ready_but_flushed(pilot)
+        assert "This panel failed: ValueError: no" in screen_text(app)
+        monkeypatch.setattr(app, "do_look_pause", broken)
+        await pilot.press("p")
+        await pilot.pause()
+        assert "Pause display failed: ValueError: no" in toasts(app)
+        assert app.is_running
+
+
+async def ready_but_flushed(pilot: Pilot[None]) -> None:
+    """Until what was posted is drawn, without flushing widgets from here."""
+    for _ in range(3):
+        await pilot.pause()
+
+
 async def test_an_event_that_cannot_be_taken_in_does_not_end_the_dashboard() -> None:
     async with dashboard().run_test() as pilot:
         app = await ready(pilot)
@@ -104,3 +175,16 @@ def test_a_source_not_heard_of_yet_is_loading_and_the_worst_one_counts() -> None
     assert panel_state(only, {"producer": well}, START).condition == "well"
     both = panel_state(("producer", "scaler"), {"producer": well, "scaler": stale}, START)
     assert (both.condition, both.word) == ("stale", "STALE 4s")
+
+
+async def test_a_screen_that_has_no_panels_yet_is_left_alone_by_the_timers() -> None:
+    async with dashboard().run_test(size=(160, 45)) as pilot:
+        app = await ready(pilot)
+        for name in ("scaler", "builds", "queues", "agents", "logs"):
+            app.open_screen(name)
+            assert app.farm_screen is not None
+            assert not app.farm_screen.is_mounted, "the moment that this is about"
+            app.tell_time()
+            app.draw()
+            await ready(pilot)
+        assert len(app.faults) == 0

@@ -146,8 +146,9 @@ def run(folder: Path, *arguments: str, config: str | None = None) -> subprocess.
         (("--once", "--api-url", "ftp://x"), None, 2, "'ftp://x' is not an address of an API."),
         (("--once", "--api-url", "http://127.0.0.1:1"), None, 3, "cannot be reached"),
         (("--demo",), None, 2, "The dashboard needs a terminal."),
+        (("--demo", "--write"), None, 2, "--write needs a farm"),
     ],
-    ids=["theme", "toml", "setting", "recording", "address", "unreachable", "no terminal"],
+    ids=["theme", "toml", "setting", "recording", "address", "unreachable", "no terminal", "write to a demo"],
 )
 def test_bad_input_gets_one_sentence_and_an_exit_code(
     tmp_path: Path, arguments: tuple[str, ...], config: str | None, code: int, sentence: str

@@ -229,3 +229,10 @@ async def test_the_cursor_is_on_the_screen_and_on_its_row_whatever_happens(steps
         await pilot.pause()
         if widget.cursor is not None:
             assert sum(line.startswith(">") for line in lines(widget)) <= 1
+
+
+async def test_a_sentence_about_nothing_is_wrapped_to_the_width_there_is() -> None:
+    widget = table(BuildRows())
+    async with OneWidget(widget).run_test(size=(24, 8)) as pilot:
+        await pilot.pause()
+        assert lines(widget)[1:4] == ["  No builds yet.", "  buildyard submit sends", "  one."]
