@@ -19,7 +19,7 @@ All calls block and are meant for threads; memory stays at a few MiB plus half a
 from __future__ import annotations
 
 from buildyard.archives.budget import Budget
-from buildyard.archives.packing import Packed, pack
+from buildyard.archives.packing import Packed, measure, pack
 from buildyard.archives.sniffing import ENCRYPTED_ZIP, TAR_GZ, TAR_ZST, ZIP, sniff
 from buildyard.archives.unpacking import Extracted, extract
 
@@ -32,6 +32,7 @@ __all__ = [
     "Extracted",
     "Packed",
     "extract",
+    "measure",
     "pack",
     "sniff",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
-from buildyard.cli.output import Output, clock_time, duration, size, word
+from buildyard.cli.next_steps import next_step
+from buildyard.cli.output import Output, clock_time, duration, log_line, size, word
 from buildyard.contracts.api import BuildStatus
 from buildyard.contracts.builds import TestCase
 
@@ -12,8 +15,8 @@ _FAILURES_SHOWN = 10
 _MESSAGE_LINES = 3
 
 
-def report(output: Output, build: BuildStatus, *, to_err: bool = False) -> None:
-    """Print a build; `to_err` puts it beside a log on standard output."""
+def report(output: Output, build: BuildStatus, errors: Sequence[str] = (), *, to_err: bool = False) -> None:
+    """Print a build, with the first lines of its log that tell of an error; `to_err` puts it beside a log."""
     shown = output.aside() if to_err else output
     shown.table(("", ""), _facts(build), headings_shown=False)
     shown.line()
@@ -36,8 +39,15 @@ def report(output: Output, build: BuildStatus, *, to_err: bool = False) -> None:
     _tests(shown, build)
     for warning in build.warnings:
         shown.line(f"Warning: {warning}")
+    if errors:
+        shown.line("First errors:")
+        for line in errors:
+            shown.line(f"  {log_line(line, colours=False)}")
+        shown.line()
     if build.reason:
         shown.line(f"{build.status}: {build.reason}")
+    if step := next_step(build):
+        shown.line(f"Next: {step}")
 
 
 def _facts(build: BuildStatus) -> list[tuple[str, str | Text]]:
@@ -52,6 +62,8 @@ def _facts(build: BuildStatus) -> list[tuple[str, str | Text]]:
         ("Created", clock_time(build.created_at)),
         ("Took", duration(build.duration)),
         ("In queue", f"number {build.queue_position}" if build.queue_position else ""),
+        ("Begins", f"about {clock_time(build.estimated_start_time)}" if build.estimated_start_time else ""),
+        ("May take", f"about {duration(build.estimated_duration)}" if build.estimated_duration else ""),
         ("Rows", _rows(build)),
         ("Artifacts", str(build.artifacts_count or "")),
         ("Attempts", str(len(build.attempts)) if len(build.attempts) > 1 else ""),

@@ -1,17 +1,20 @@
-"""`buildyard builds`, `show`, `logs` and `cancel`: looking at builds, and ending one."""
+"""`buildyard builds`, `show`, `priority` and `cancel`: looking at builds, and changing one."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from buildyard.cli.build_report import report
 from buildyard.cli.exits import FAILED, OK
-from buildyard.cli.output import clock_time, duration, log_line, word
+from buildyard.cli.first_errors import first_errors
+from buildyard.cli.logs import Wanted, print_log
+from buildyard.cli.output import clock_time, duration, word
 from buildyard.cli.session import Session
 from buildyard.client import ProducerClient
+from buildyard.contracts.annotations import Annotation
 from buildyard.contracts.api import BuildList, BuildStatus, BuildSummary
-from buildyard.contracts.builds import BuildState
+from buildyard.contracts.builds import BuildState, Priority
+from buildyard.errors import BuildyardError
 
 _PAGE = 100
 
@@ -63,42 +66,27 @@ async def show(session: Session, build_id: str, *, as_json: bool) -> int:
     """Show one build."""
     async with session.producer() as producer:
         build = await producer.build(build_id)
+        errors = () if as_json else await first_errors(producer, build)
+        notes = () if as_json else await _annotations(producer, build_id)
     if as_json:
         session.output.json(build.wire())
     else:
-        report(session.output, build)
+        report(session.output, build, errors)
+        for note in notes:
+            session.output.line(f"{note.style} ({note.context}): {note.text}")
     return OK
 
 
-async def logs(session: Session, build_id: str, *, follow: bool, stage: str | None, tail: int | None) -> int:
-    """Print a build's log."""
-    async with session.producer() as producer:
-        await print_log(session, producer, build_id, follow=follow, stage=stage, tail=tail)
-    return OK
+async def _annotations(producer: ProducerClient, build_id: str) -> tuple[Annotation, ...]:
+    with suppress(BuildyardError):  # the build itself is what was asked for
+        return (await producer.annotations(build_id)).annotations
+    return ()
 
 
-async def print_log(
-    session: Session,
-    producer: ProducerClient,
-    build_id: str,
-    *,
-    follow: bool,
-    stage: str | None = None,
-    tail: int | None = None,
-) -> None:
-    """Print log lines as they come, each flushed when somebody may be waiting for it."""
-    colours = session.output.colours
-    async with aclosing(producer.logs(build_id, follow=follow, stage=stage, tail=tail)) as lines:
-        async for line in lines:
-            sys.stdout.write(log_line(line, colours=colours) + "\n")
-            if follow:
-                sys.stdout.flush()
-
-
-async def watch(session: Session, producer: ProducerClient, build_id: str, *, as_json: bool) -> int:
+async def follow(session: Session, producer: ProducerClient, build_id: str, *, as_json: bool) -> int:
     """Follow a build to its end; gives 0 when it succeeded, 1 otherwise. JSON takes the place of the log."""
     if not as_json:
-        await print_log(session, producer, build_id, follow=True)
+        await print_log(session, producer, Wanted(build_id, follow=True))
     async with aclosing(producer.events(build_id)) as events:
         async for _ in events:
             pass
@@ -106,13 +94,31 @@ async def watch(session: Session, producer: ProducerClient, build_id: str, *, as
     if as_json:
         session.output.json(build.wire())
     else:
-        report(session.output, build, to_err=True)
+        report(session.output, build, await first_errors(producer, build), to_err=True)
     return OK if succeeded(build) else FAILED
+
+
+def goes_on(session: Session, build_id: str) -> None:
+    """Tell somebody who stops watching that the build does not stop for it."""
+    session.output.remark(
+        f"The build may go on: `buildyard watch {build_id}` watches it, `buildyard cancel {build_id}` ends it."
+    )
 
 
 def succeeded(build: BuildStatus) -> bool:
     """Whether a build ended well."""
-    return BuildState(build.status) is BuildState.SUCCEEDED
+    return build.status == BuildState.SUCCEEDED.wire
+
+
+async def set_priority(session: Session, build_id: str, word: str, *, as_json: bool) -> int:
+    """Let a build go before or after others."""
+    async with session.producer() as producer:
+        build = await producer.set_priority(build_id, Priority(word))
+    if as_json:
+        session.output.json(build.wire())
+    else:
+        session.output.line(f"{build.execution_id}: priority {build.priority.lower()}.")
+    return OK
 
 
 async def cancel(session: Session, build_id: str, *, as_json: bool) -> int:

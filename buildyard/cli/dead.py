@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from buildyard.cli.build_report import report
 from buildyard.cli.exits import OK, REFUSED
+from buildyard.cli.logs import moment
 from buildyard.cli.output import clock_time, log_line, word
 from buildyard.cli.session import Session
-from buildyard.clock import SystemClock
 from buildyard.contracts.api import AttemptView
 from buildyard.contracts.builds import ReasonCode
 from buildyard.contracts.dead import (
@@ -29,8 +27,6 @@ from buildyard.contracts.dead import (
 from buildyard.errors import InvalidSettings, PermanentError
 
 _PAGE = 100
-_AGO = re.compile(r"(\d{1,6})([mhd])")
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _EVENTS_SHOWN = 20
 
 
@@ -41,7 +37,7 @@ def which_letters(project: str | None, pool: str | None, code: str | None, since
         InvalidSettings: an option is wrong.
     """
     try:
-        return RequeueRequest(project=project, pool=pool, reason_code=_code(code), since=_moment(since))
+        return RequeueRequest(project=project, pool=pool, reason_code=_code(code), since=moment(since))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InvalidSettings(f"--{first['loc'][0]} is wrong: {first['msg']}.") from error
@@ -53,20 +49,6 @@ def _code(text: str | None) -> ReasonCode | None:
     except ValueError as error:
         known = ", ".join(code.value for code in ReasonCode)
         raise InvalidSettings(f"There is no reason code {text!r}.", remedy=f"They are: {known}.") from error
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    ago = _AGO.fullmatch(text)
-    try:
-        if ago is not None:
-            return SystemClock().now() - int(ago[1]) * _UNITS[ago[2]]
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError) as error:
-        raise InvalidSettings(
-            f"--since {text!r} is no time.", remedy="Write 2026-11-21T09:30, or 90m, 2h, 3d for so long ago."
-        ) from error
 
 
 async def list_letters(session: Session, which: RequeueRequest, limit: int, *, every: bool, as_json: bool) -> int:

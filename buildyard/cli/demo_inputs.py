@@ -44,7 +44,7 @@ def examples_folder() -> Path:
         InvalidSettings: this is an installation without them.
     """
     folder = Path(buildyard.__file__).resolve().parents[1] / "examples"
-    if not (folder / "make_rows.py").is_file():
+    if not (folder / "generate_data.py").is_file():
         raise InvalidSettings(
             f"The demo needs the examples, which are not at {folder}.", remedy="Run it from a clone of the repository."
         )
@@ -57,7 +57,7 @@ def prepare(
     """Pack below `target` what this machine can build; `which` finds a program on PATH."""
     inputs = [
         DemoInput("python-project", pack(examples / "python-project", target)),
-        DemoInput("csv-rows", write_rows(examples / "make_rows.py", target / "orders.csv"), rows=ROWS),
+        DemoInput("csv-rows", write_rows(examples / "generate_data.py", target / "orders.csv"), rows=ROWS),
     ]
     left_out = []
     for name, missing in (("c-project", _lacking_for_c(which)), ("dotnet-solution", _lacking_for_dotnet(which))):
@@ -97,7 +97,7 @@ def _sources(folder: Path) -> Iterator[Path]:
 
 def write_rows(generator: Path, target: Path) -> Path:
     """Let the examples' own generator write its rows; gives the CSV."""
-    spec = importlib.util.spec_from_file_location("make_rows", generator)
+    spec = importlib.util.spec_from_file_location("generate_data", generator)
     if spec is None or spec.loader is None:
         raise InvalidSettings(f"{generator} cannot be run.")
     module: Any = importlib.util.module_from_spec(spec)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from buildyard import __version__
 from buildyard.cli.exits import FAILED, OK
-from buildyard.cli.output import size, word
+from buildyard.cli.output import duration, size, word
 from buildyard.cli.session import Session
+from buildyard.client import ProducerClient
+from buildyard.clock import Clock, SystemClock
 from buildyard.contracts.api import CheckView, HealthAnswer
-from buildyard.errors import BuildyardError
+from buildyard.errors import BuildyardError, PermanentError, TemporaryError
 
 _LEAST_PYTHON = (3, 11)
 _LEAST_DISK_BYTES = 1 << 30
 _GOOD_DISK_BYTES = 5 << 30
+_CLOCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ async def doctor(session: Session, *, as_json: bool) -> int:
     async with session.producer() as producer, session.scaler() as scaler:
         findings += await part("producer", settings.api, producer.health)
         findings += await part("scaler", settings.scaler, scaler.health)
+        findings += await rights_and_clock(producer, SystemClock(), token_given=bool(settings.token))
     good = all(finding.status != "failed" for finding in findings)
     if as_json:
         session.output.json({"ok": good, "checks": [vars(finding) for finding in findings]})
@@ -65,6 +72,9 @@ def python_version(version: tuple[int, ...]) -> Finding:
 def data_dir(folder: Path) -> Finding:
     """Whether the data folder can be written, or made."""
     nearest = _existing(folder)
+    if nearest == folder and os.name == "posix" and folder.stat().st_mode & stat.S_IWOTH:
+        remedy = f"Take the right away: chmod o-w {folder}"
+        return Finding("data folder", "warning", f"Every user of this machine may change {folder}.", remedy)
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
         return Finding("data folder", "ok", f"{folder}" if nearest == folder else f"{folder} will be made.")
     remedy = "Set BUILDYARD_DATA_DIR to a folder you may write, or change its permissions."
@@ -115,7 +125,40 @@ async def part(name: str, url: str, ask: Callable[[], Awaitable[HealthAnswer]]) 
     state: Literal["ok", "failed"] = "ok" if health.status == "ok" else "failed"
     remedy = "" if state == "ok" else f"See the {name}'s log."
     whole = Finding(name, state, f"{url} is {health.status}, version {health.version}.", remedy)
-    return [whole, *(_check(name, check) for check in health.checks)]
+    return [whole, *same_version(name, health.version), *(_check(name, check) for check in health.checks)]
+
+
+def same_version(name: str, version: str) -> list[Finding]:
+    """What to say of a part of another version than this program."""
+    if version == __version__:
+        return []
+    detail = f"The {name} is version {version}, this program is {__version__}."
+    remedy = f"Use version {version} of buildyard here, or bring the farm to {__version__}."
+    return [Finding(f"{name}: version", "warning", detail, remedy)]
+
+
+async def rights_and_clock(producer: ProducerClient, clock: Clock, *, token_given: bool) -> list[Finding]:
+    """Whether the farm takes this caller's requests, and whether both clocks tell the same time."""
+    asked = clock.now()
+    try:
+        told = (await producer.pools()).at
+    except TemporaryError:
+        return []  # the producer's own line says why
+    except PermanentError as error:
+        remedy = error.remedy or "Set BUILDYARD_TOKEN, or give --token."
+        return [Finding("rights", "failed", str(error), remedy)]
+    given = "The token is taken." if token_given else "The farm asks for no token."
+    return [Finding("rights", "ok", given), same_time(asked + (clock.now() - asked) / 2, told)]
+
+
+def same_time(ours: datetime, theirs: datetime) -> Finding:
+    """Whether two clocks agree well enough that `--since` and times in tables mean what they say."""
+    ahead = (ours - theirs).total_seconds()
+    if abs(ahead) <= _CLOCK_SECONDS:
+        return Finding("clock", "ok", f"{abs(ahead):.1f} s beside the farm's.")
+    where = "ahead of" if ahead > 0 else "behind"
+    remedy = "Let both set themselves by the network, as with: timedatectl set-ntp true"
+    return Finding("clock", "warning", f"This machine is {duration(abs(ahead))} {where} the farm.", remedy)
 
 
 def _check(name: str, check: CheckView) -> Finding:

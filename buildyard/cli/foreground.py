@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from buildyard.cli.exits import OK
 from buildyard.cli.local import Farm
 from buildyard.cli.session import Session
+
+_Result = TypeVar("_Result")
 
 _HANG_UP = getattr(signal, "SIGHUP", None)
 _STOP_SIGNALS = tuple(
@@ -32,6 +35,28 @@ def on_stop_signals(act: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+async def until_told(work: Awaitable[_Result]) -> _Result:
+    """Wait for `work`; a signal that asks this process to end cancels it, so that it stops in order what it runs.
+
+    A later signal changes nothing: the stop is under way.
+
+    Raises:
+        asyncio.CancelledError: a signal came.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    told = False
+
+    def end() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            task.cancel()
+
+    with on_stop_signals(end):
+        return await work
 
 
 class Stopping:

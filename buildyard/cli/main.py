@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from buildyard import __version__
+from buildyard.cli.batch_verbs import batch_app
+from buildyard.cli.build_verbs import artifacts_app, builds_app
 from buildyard.cli.dead_verbs import dead_app
 from buildyard.cli.exits import EXIT_CODES
-from buildyard.cli.invoking import AsJson, BuildId, Options, run_verb
+from buildyard.cli.farm_verbs import agents_app, farm_app, queues_app
+from buildyard.cli.invoking import AsJson, Options, run_verb
+from buildyard.cli.scaling_verbs import decisions_app, scaling_app
 
 if TYPE_CHECKING:
     from buildyard.cli.session import Session
-
-PriorityWord = Literal["low", "normal", "high", "critical"]
-StrategyWord = Literal["incremental", "clean", "distributed", "cached", "canary"]
 
 app = typer.Typer(
     name="buildyard",
     help="A build farm that bursts: upload sources, watch them build, fetch what they made.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-artifacts_app = typer.Typer(no_args_is_help=True, help="List and fetch what a build made.", rich_markup_mode=None)
+app.add_typer(builds_app)
 app.add_typer(artifacts_app, name="artifacts")
+app.add_typer(batch_app, name="batch")
+app.add_typer(agents_app, name="agents")
+app.add_typer(queues_app, name="queues")
+app.add_typer(farm_app)
+app.add_typer(decisions_app, name="decisions")
+app.add_typer(scaling_app)
 app.add_typer(dead_app, name="dead")
 
 
@@ -85,230 +92,13 @@ def local(
 
 
 @app.command()
-def submit(
-    ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="FILE|GIT-URL", help=".zip, .tar.gz, .tar.zst, .csv, or a URL.")],
-    project: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The project's name; else that of the source.")
-    ] = None,
-    pool: Annotated[str, typer.Option(metavar="NAME", help="The pool that builds it.")] = "linux",
-    priority: Annotated[
-        PriorityWord,
-        typer.Option(metavar="low|normal|high|critical", case_sensitive=False, help="Which waiting build goes first."),
-    ] = "normal",
-    strategy: Annotated[
-        StrategyWord,
-        typer.Option(
-            metavar="WORD",
-            case_sensitive=False,
-            help="How it is planned: incremental, clean, distributed, cached or canary.",
-        ),
-    ] = "incremental",
-    timeout: Annotated[float, typer.Option(metavar="MINUTES", help="When it is stopped.")] = 60,
-    ref: Annotated[str, typer.Option(metavar="REF", help="Branch, tag or commit of a GIT-URL.")] = "HEAD",
-    configuration: Annotated[str, typer.Option(metavar="NAME", help="Such as Release or Debug.")] = "Release",
-    properties: Annotated[
-        list[str] | None, typer.Option("--property", "-p", metavar="NAME=VALUE", help="A build property; repeatable.")
-    ] = None,
-    toolchain: Annotated[str | None, typer.Option(metavar="NAME", help="Instead of the one that is found.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the log and wait for the end.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Upload a source, or name a repository, and build it."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import submit as work
-
-        wanted = work.Wanted(
-            source=source,
-            project=project,
-            pool=pool,
-            priority=priority,
-            strategy=strategy,
-            timeout_minutes=timeout,
-            ref=ref,
-            configuration=configuration,
-            properties=tuple(properties or ()),
-            toolchain=toolchain,
-        )
-        return await work.submit(session, wanted, follow=follow, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def builds(
-    ctx: typer.Context,
-    status: Annotated[
-        str | None, typer.Option(metavar="STATE", help="Only builds in this state, such as failed.")
-    ] = None,
-    project: Annotated[str | None, typer.Option(metavar="NAME", help="Only builds of this project.")] = None,
-    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Only builds of this pool.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """List builds, newest first."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import builds as work
-
-        return await work.list_builds(session, status, project, pool, limit, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def show(ctx: typer.Context, build_id: BuildId, as_json: AsJson = False) -> None:
-    """Show one build: its stages, tests, failing tests and reason."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import builds as work
-
-        return await work.show(session, build_id, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def logs(
-    ctx: typer.Context,
-    build_id: BuildId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the build ends.")] = False,
-    stage: Annotated[str | None, typer.Option(metavar="NAME", help="Only lines of this stage, such as Test.")] = None,
-    tail: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last lines, so many.")] = None,
-) -> None:
-    """Print a build's log."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import builds as work
-
-        return await work.logs(session, build_id, follow=follow, stage=stage, tail=tail)
-
-    run_verb(ctx, verb)
-
-
-@artifacts_app.command("list")
-def artifacts_list(ctx: typer.Context, build_id: BuildId, as_json: AsJson = False) -> None:
-    """List a build's artifacts with their sha256."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import artifacts as work
-
-        return await work.list_artifacts(session, build_id, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@artifacts_app.command("get")
-def artifacts_get(
-    ctx: typer.Context,
-    build_id: BuildId,
-    name: Annotated[
-        list[str] | None, typer.Option("--name", "-n", help="Only this name or path; repeatable, * and ? work.")
-    ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to put them.")] = Path(),
-    as_json: AsJson = False,
-) -> None:
-    """Download a build's artifacts and verify each against its sha256."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import artifacts as work
-
-        return await work.get_artifacts(session, build_id, tuple(name or ()), output, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def cancel(ctx: typer.Context, build_id: BuildId, as_json: AsJson = False) -> None:
-    """Cancel a build that waits or runs."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import builds as work
-
-        return await work.cancel(session, build_id, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def retry(
-    ctx: typer.Context,
-    build_id: BuildId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the log and wait for the end.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Build an ended build again; of a batch that did not succeed, only what is left of its rows."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import submit as work
-
-        return await work.retry(session, build_id, follow=follow, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def agents(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the agents: who works, who idles, who is gone."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import overview as work
-
-        return await work.agents(session, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def queues(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the pools: what waits, what runs, and what the broker's own counts say."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import overview as work
-
-        return await work.queues(session, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def decisions(
-    ctx: typer.Context,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many at most.")] = 20,
-    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Only those about this pool.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Also those that only repeat the one before.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List what the scaler decided and why, newest first."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import overview as work
-
-        return await work.decisions(session, limit, pool, every=every, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
-def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Check this machine and the farm, with a remedy for whatever is wrong."""
-
-    async def verb(session: Session) -> int:
-        from buildyard.cli import doctor as work
-
-        return await work.doctor(session, as_json=as_json)
-
-    run_verb(ctx, verb)
-
-
-@app.command()
 def tui(
     ctx: typer.Context,
     demo: Annotated[bool, typer.Option("--demo", help="A simulated farm; needs no server.")] = False,
     replay: Annotated[Path | None, typer.Option(metavar="FILE", help="Play a recording.", show_default=False)] = None,
     once: Annotated[bool, typer.Option("--once", help="Print the overview and leave.")] = False,
     as_json: AsJson = False,
+    write: Annotated[bool, typer.Option("--write", help="Let actions change the farm.")] = False,
     slow: Annotated[bool, typer.Option("--slow", help="Draw once a second at most, for slow links.")] = False,
     theme: Annotated[
         str | None, typer.Option(metavar="NAME", help="dark, light, high-contrast or colour-blind.", show_default=False)
@@ -318,7 +108,14 @@ def tui(
     from buildyard.cli.dashboard import become
 
     options: Options = ctx.obj
-    flags = {"--demo": demo, "--once": once, "--json": as_json, "--slow": slow, "--debug": options.debug}
+    flags = {
+        "--demo": demo,
+        "--once": once,
+        "--json": as_json,
+        "--write": write,
+        "--slow": slow,
+        "--debug": options.debug,
+    }
     values = {"--replay": replay, "--theme": theme}
     become(
         [flag for flag, given in flags.items() if given]

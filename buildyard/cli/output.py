@@ -10,6 +10,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from buildyard.cli.paging import paged_terminal
+from buildyard.errors import InvalidSettings
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -90,11 +93,17 @@ def clock_time(moment: datetime | None) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""
 
 
-class Output:
-    """Standard output and standard error of one verb."""
+def column_names(text: str | None) -> tuple[str, ...] | None:
+    """The columns that `--columns id,status` asks for, as headings have them."""
+    return None if text is None else tuple(name.strip().upper() for name in text.split(","))
 
-    def __init__(self, *, swapped: bool = False) -> None:
+
+class Output:
+    """Standard output and standard error of one verb; `columns` are those that a listing shows, None for all."""
+
+    def __init__(self, *, swapped: bool = False, columns: tuple[str, ...] | None = None) -> None:
         self._swapped = swapped
+        self._columns = columns
 
     def aside(self) -> Output:
         """The same with results on standard error, for when standard output carries something else."""
@@ -137,10 +146,17 @@ class Output:
     ) -> None:
         """Rows below headings; a heading that ends in `#` is aligned to the right, the last column may wrap.
 
-        On a terminal that is too narrow, the columns `spare` go one after another.
+        On a terminal that is too narrow, the columns `spare` go one after another. A choice of columns wins.
+
+        Raises:
+            InvalidSettings: a column was asked for that there is not.
         """
         from rich.text import Text
 
+        if self._columns is not None and headings_shown:
+            places = chosen_places(headings, self._columns)
+            headings, spare = [headings[place] for place in places], ()
+            rows = [[row[place] for place in places] for row in rows]
         cells = [[cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row] for row in rows]
         widths = [
             max(len(name), *(_width(row[place]) for row in cells)) if cells else len(name)
@@ -157,6 +173,19 @@ class Output:
             self.out.print(table)
         for line in captured.get().splitlines():
             self.line(line.rstrip())
+
+
+def chosen_places(headings: Sequence[str], columns: Sequence[str]) -> list[int]:
+    """Where the chosen columns stand among the headings.
+
+    Raises:
+        InvalidSettings: there is no such column.
+    """
+    known = [heading.removesuffix("#") for heading in headings]
+    for name in columns:
+        if name not in known:
+            raise InvalidSettings(f"There is no column {name!r}.", remedy=f"There are: {', '.join(known)}.")
+    return [known.index(name) for name in columns]
 
 
 def fitting(widths: Mapping[str, int], spare: Sequence[str], width: int) -> list[str]:
@@ -212,5 +241,7 @@ def _console(*, stderr: bool) -> Console:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() else _WIDE
-    return PipeConsole(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
+    paged = None if stderr else paged_terminal()
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else paged or _WIDE
+    terminal = True if paged else None
+    return PipeConsole(stderr=stderr, markup=False, highlight=False, emoji=False, width=width, force_terminal=terminal)

@@ -1,4 +1,4 @@
-"""`buildyard agents`, `queues` and `decisions`: the farm as a whole."""
+"""`buildyard agents` and `queues`: the farm as a whole, its pools and its agents changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from buildyard.cli.exits import OK
 from buildyard.cli.output import clock_time, duration, word
 from buildyard.cli.session import Session
 from buildyard.contracts.api import PoolList, PoolView, WorkerList
-from buildyard.contracts.scaling import Decision, Reading, Trust
+from buildyard.contracts.scaling import Reading, Trust
 from buildyard.errors import TemporaryError
 
 
@@ -112,36 +112,29 @@ def reading_text(reading: Reading) -> str:
     return f"{reading.value} ({reading.trust.value} {duration(reading.age_seconds)})"
 
 
-async def decisions(session: Session, limit: int, pool: str | None, *, every: bool, as_json: bool) -> int:
-    """List the scaler's newest decisions."""
-    async with session.scaler() as scaler:
-        listed = await scaler.decisions(limit, pool, changes=not every)
+async def set_intake(session: Session, name: str, reason: str, *, paused: bool, as_json: bool) -> int:
+    """Pause or resume a pool; once more is fine."""
+    async with session.producer() as producer:
+        change = producer.pause_pool if paused else producer.resume_pool
+        pool = await change(name, reason)
     if as_json:
-        session.output.json(listed.wire())
-    elif listed.decisions:
-        headings = ("NO#", "TIME", "POOL", "READY#", "RUNNING#", "WORKERS#", "DID", "CODE", "REASON")
-        session.output.table(
-            headings,
-            [_decision_row(decision) for decision in listed.decisions],
-            spare=("NO#", "CODE", "WORKERS#", "RUNNING#"),
-        )
+        session.output.json(pool.wire())
+    elif pool.intake.paused:
+        session.output.line(f"{pool.name}: paused; {pool.ready + pool.waiting} jobs wait, {pool.leases} run on.")
+        session.output.remark(f"Resume it: buildyard queues resume {pool.name}")
     else:
-        session.output.remark("No decisions yet.")
+        session.output.line(f"{pool.name}: hands out jobs; {pool.ready} are ready.")
     return OK
 
 
-def _decision_row(decision: Decision) -> tuple[str, ...]:
-    seen, plan = decision.observed, decision.plan
-    done = [f"start {len(plan.start)}"] * bool(plan.start) + [f"drain {len(plan.drain)}"] * bool(plan.drain)
-    failures = " ".join(("", *decision.failures))
-    return (
-        str(decision.number),
-        clock_time(decision.at),
-        seen.pool,
-        reading_text(seen.ready),
-        reading_text(seen.leases),
-        "unknown" if seen.workers is None else str(len(seen.workers)),
-        ", ".join(done) or "nothing",
-        plan.code.value,
-        plan.reason + failures,
-    )
+async def drain(session: Session, name: str, reason: str, *, as_json: bool) -> int:
+    """Ask an agent to finish and leave; once more is fine."""
+    async with session.producer() as producer:
+        agent = await producer.drain_agent(name, reason)
+    if as_json:
+        session.output.json(agent.wire())
+    else:
+        session.output.line(f"{agent.name}: {agent.state}.")
+        if agent.build_id:
+            session.output.remark(f"It leaves once its part of build {agent.build_id} is done.")
+    return OK

@@ -1,23 +1,31 @@
-"""`buildyard submit`: a file goes up, a repository is named; either becomes a build, watched to its end on request."""
+"""`buildyard submit`: a folder or file goes up, a repository is named; it becomes a build, watched on request."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from buildyard.cli.builds import watch
+from buildyard.archives import TAR_ZST
+from buildyard.cli.builds import follow as follow_build
+from buildyard.cli.builds import goes_on
 from buildyard.cli.exits import OK
+from buildyard.cli.folders import Folder
 from buildyard.cli.progress import transfer
 from buildyard.cli.session import Session
 from buildyard.client import ProducerClient
+from buildyard.client.multipart import Progress
+from buildyard.client.once import answered_once
+from buildyard.clock import SystemClock
 from buildyard.contracts.api import BuildAccepted, BuildRequest, project_name_of
-from buildyard.errors import InvalidSettings, TemporaryError
+from buildyard.errors import InvalidRequest, InvalidSettings, TemporaryError
 
+_KEY_REUSED = "key_reused"
 _GIT_URL = re.compile(r"(?:https?|ssh|git|file)://\S+|[\w.-]+@[\w.-]+:\S+")
 
 
@@ -32,35 +40,72 @@ class Wanted:
     strategy: str = "incremental"
     timeout_minutes: float = 60
     ref: str = "HEAD"
+    submodules: bool = False
     configuration: str = "Release"
     properties: tuple[str, ...] = ()
     toolchain: str | None = None
+    rows_per_job: int | None = None
+    archive: str = TAR_ZST
+    key: str = ""
 
 
 async def submit(session: Session, wanted: Wanted, *, follow: bool, as_json: bool) -> int:
     """Ask for the build; with `follow` the exit code is the build's.
 
     Raises:
-        InvalidSettings: the source is neither a file nor an address, or an option is wrong.
+        InvalidSettings: the source is neither a folder, a file nor an address, or an option is wrong.
+        InvalidUpload: the folder or file cannot be read.
     """
-    path = _file_of(wanted.source)
+    path = _path_of(wanted.source)
     request = request_of(wanted, None if path else wanted.source)
     async with session.producer() as producer:
-        if path is None:
-            accepted = await producer.submit(request)
-        else:
-            with transfer(session.output, path.name) as moved:
-                accepted = await producer.upload(path, form_of(request), moved)
+        accepted = await sent(session, producer, path, request, wanted)
         _tell(session, accepted, as_json=as_json, follow=follow)
         if not follow:
             return OK
         return await _follow(session, producer, accepted, as_json=as_json)
 
 
-async def retry(session: Session, build_id: str, *, follow: bool, as_json: bool) -> int:
+async def sent(
+    session: Session, producer: ProducerClient, path: Path | None, request: BuildRequest, wanted: Wanted
+) -> BuildAccepted:
+    """Send a request, again when its connection breaks: under one key it is done once.
+
+    Raises:
+        InvalidRequest: what was packed changed between two tries, or a field is wrong.
+    """
+    key = wanted.key or SystemClock().new_id()
+    output = session.output
+
+    async def once(moved: Progress) -> BuildAccepted:
+        if path is None:
+            return await producer.submit(request, key=key)
+        if folder is None:
+            return await producer.upload(path, form_of(request), moved, key=key)
+        async with aclosing(folder.packed(moved)) as pieces:
+            return await producer.upload(pieces, form_of(request), filename=folder.filename, key=key)
+
+    folder = await asyncio.to_thread(_folder, path, wanted.archive) if path else None
+    for note in folder.content.skipped if folder else ():
+        output.remark(note)
+    label = folder.filename if folder else path.name if path else wanted.source
+    try:
+        with transfer(output, label) as moved:
+            return await answered_once(lambda: once(moved), lambda error: output.remark(f"{error} Trying again."))
+    except InvalidRequest as error:
+        if error.code == _KEY_REUSED and not wanted.key:
+            raise InvalidRequest(
+                "The connection broke, and the source has changed since.",
+                remedy="`buildyard builds` shows whether it was accepted before; if not, submit it again.",
+            ) from error
+        raise
+
+
+async def retry(session: Session, build_id: str, *, failed_only: bool | None, follow: bool, as_json: bool) -> int:
     """Build an ended build again; with `follow` the exit code is the new build's."""
+    key = SystemClock().new_id()
     async with session.producer() as producer:
-        accepted = await producer.retry(build_id)
+        accepted = await answered_once(lambda: producer.retry(build_id, failed_only=failed_only, key=key))
         _tell(session, accepted, as_json=as_json, follow=follow)
         if not follow:
             return OK
@@ -69,12 +114,9 @@ async def retry(session: Session, build_id: str, *, follow: bool, as_json: bool)
 
 async def _follow(session: Session, producer: ProducerClient, accepted: BuildAccepted, *, as_json: bool) -> int:
     try:
-        return await watch(session, producer, accepted.execution_id, as_json=as_json)
+        return await follow_build(session, producer, accepted.execution_id, as_json=as_json)
     except (asyncio.CancelledError, TemporaryError):
-        session.output.remark(
-            f"The build may go on: `buildyard logs -f {accepted.execution_id}` watches it, "
-            f"`buildyard cancel {accepted.execution_id}` ends it."
-        )
+        goes_on(session, accepted.execution_id)
         raise
 
 
@@ -89,7 +131,7 @@ def _tell(session: Session, accepted: BuildAccepted, *, as_json: bool, follow: b
     for warning in accepted.warnings:
         output.remark(f"Warning: {warning}")
     output.line(accepted.execution_id)
-    output.remark(f"Accepted, {_place(accepted)}. Watch it: buildyard logs -f {accepted.execution_id}")
+    output.remark(f"Accepted, {_place(accepted)}. Watch it: buildyard watch {accepted.execution_id}")
 
 
 def _place(accepted: BuildAccepted) -> str:
@@ -97,18 +139,18 @@ def _place(accepted: BuildAccepted) -> str:
     return f"number {ahead} of its queue" if ahead else accepted.status.lower()
 
 
-def _file_of(source: str) -> Path | None:
-    """The file that is meant, or None for an address."""
+def _folder(path: Path, kind: str) -> Folder | None:
+    return Folder(path, kind) if path.is_dir() else None
+
+
+def _path_of(source: str) -> Path | None:
+    """The folder or file that is meant, or None for an address."""
     path = Path(source)
-    if path.is_dir():
-        raise InvalidSettings(
-            f"{source} is a folder.", remedy="Pack it first, for example: git archive -o src.zip HEAD"
-        )
     if path.exists():
         return path
     if _GIT_URL.fullmatch(source):
         return None
-    raise InvalidSettings(f"{source} is neither a file nor the address of a repository.")
+    raise InvalidSettings(f"{source} is neither a folder, a file nor the address of a repository.")
 
 
 def request_of(wanted: Wanted, url: str | None) -> BuildRequest:
@@ -117,15 +159,17 @@ def request_of(wanted: Wanted, url: str | None) -> BuildRequest:
     Raises:
         InvalidSettings: an option is wrong.
     """
-    last = wanted.source.rstrip("/").removesuffix(".git") if url else wanted.source
+    last = wanted.source.rstrip("/").removesuffix(".git") if url else Path(wanted.source).resolve().name
     job: dict[str, Any] = {
         "projectName": wanted.project or project_name_of(last),
         "repositoryUrl": url,
         "gitRef": wanted.ref,
+        "submodules": wanted.submodules,
         "configuration": wanted.configuration,
         "timeoutMinutes": wanted.timeout_minutes,
         "buildProperties": _properties(wanted.properties),
         "toolchain": wanted.toolchain,
+        "rowsPerJob": wanted.rows_per_job,
     }
     full = {"job": job, "targetPool": wanted.pool, "strategy": wanted.strategy, "priority": wanted.priority}
     try:

@@ -26,7 +26,7 @@ _BY_STATUS: dict[int, type[BuildyardError]] = {
     404: errors.NotFound,
     408: errors.InvalidRequest,
     409: errors.Conflict,
-    410: errors.NotFound,
+    410: errors.Gone,
     413: errors.TooLarge,
     415: errors.InvalidUpload,
     416: errors.InvalidRequest,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from buildyard.client.multipart import CHUNK_BYTES, Progress
+from buildyard.client.saving import unwritable
 from buildyard.client.transport import Answer, Transport
 from buildyard.contracts.api import ArtifactView
-from buildyard.errors import InvalidRequest, TemporaryError
+from buildyard.errors import TemporaryError
 
 _FRUITLESS_TRIES = 3
 _PARTIAL = 206
@@ -27,7 +28,7 @@ class _Digest(Protocol):
 async def download(
     transport: Transport, artifact: ArtifactView, target: Path, on_progress: Progress | None = None
 ) -> None:
-    """Bring `artifact` to `target`, verified against its sha256.
+    """Bring `artifact` to `target`, verified against its sha256; nothing is fetched where it is there already.
 
     Raises:
         TemporaryError: the connection kept breaking, or what came is not what was recorded.
@@ -35,6 +36,8 @@ async def download(
     """
     part = target.with_name(f".{target.name}.{artifact.sha256_hash[:12]}.part")
     try:
+        if await asyncio.to_thread(_is_there, target, artifact):
+            return
         await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
         digest = await _complete(transport, artifact, part, on_progress)
         if digest != artifact.sha256_hash:
@@ -45,7 +48,7 @@ async def download(
             )
         await asyncio.to_thread(part.replace, target)
     except OSError as error:
-        raise InvalidRequest(f"{target} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(target, error) from error
 
 
 async def _complete(transport: Transport, artifact: ArtifactView, part: Path, on_progress: Progress | None) -> str:
@@ -99,6 +102,13 @@ def _digest_of(file: BinaryIO, digest: _Digest) -> int:
         digest.update(chunk)
         have += len(chunk)
     return have
+
+
+def _is_there(target: Path, artifact: ArtifactView) -> bool:
+    if not target.is_file() or target.stat().st_size != artifact.size_bytes:
+        return False
+    with target.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == artifact.sha256_hash
 
 
 def _length(path: Path) -> int:

@@ -42,8 +42,9 @@ async def log_entries(http: Transport, path: str, params: Mapping[str, object]) 
 def _entry(line: str) -> LogEntry:
     try:
         f = json.loads(line)
-        return LogEntry(int(f["n"]), str(f["at"]), str(f["stage"]), str(f["text"]), str(f["job"]), int(f["attempt"]))
-    except (ValueError, KeyError, TypeError) as error:
+        job, attempt = str(f.get("job", "")), int(f.get("attempt", 0))
+        return LogEntry(int(f["n"]), str(f["at"]), str(f["stage"]), str(f["text"]), job, attempt)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # it broke off there
         raise ProducerUnavailable("The producer sent a line of a log that cannot be read.") from error
 
 
@@ -76,7 +77,7 @@ class Patience:
 
 async def followed_log(
     http: Transport, path: str, params: Mapping[str, object], has_ended: HasEnded
-) -> AsyncGenerator[str]:
+) -> AsyncGenerator[LogEntry]:
     """The lines of a log until the build has ended.
 
     A stream may also end because the producer stops; so it counts as the last one only when the build was known to
@@ -88,10 +89,10 @@ async def followed_log(
         try:
             ended = patience.tried and await has_ended()
             async with aclosing(_log_once(http, path, given, patience)) as lines:
-                async for number, text in lines:
+                async for entry in lines:
                     patience.progressed()
-                    given |= {"tail": None, "from": number + 1}
-                    yield text
+                    given |= {"tail": None, "from": entry.n + 1}
+                    yield entry
             if ended:
                 return
             await asyncio.sleep(0 if await has_ended() else _PAUSE_SECONDS)
@@ -101,21 +102,20 @@ async def followed_log(
 
 async def _log_once(
     http: Transport, path: str, params: Mapping[str, object], patience: Patience
-) -> AsyncGenerator[tuple[int, str]]:
+) -> AsyncGenerator[LogEntry]:
     asked = {**params, "follow": True, "format": "jsonl"}
     async with http.open("GET", path, params=asked, quiet_seconds=None) as answer:
         patience.answered()
         async for line in answer.lines():
-            yield _numbered(line)
+            yield _entry(line)
 
 
-def _numbered(line: str) -> tuple[int, str]:
-    """Number and text of a JSON line of a log. Raises ProducerUnavailable when it is none: it broke off there."""
-    try:
-        fields = json.loads(line)
-        return int(fields["n"]), str(fields["text"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ProducerUnavailable("The producer sent a line of a log that cannot be read.") from error
+async def stored_log(http: Transport, path: str, params: Mapping[str, object]) -> AsyncGenerator[LogEntry]:
+    """The lines of a log as far as it is there."""
+    asked = {**params, "format": "jsonl"}
+    async with http.open("GET", path, params=asked, quiet_seconds=QUIET_STREAM_SECONDS) as answer:
+        async for line in answer.lines():
+            yield _entry(line)
 
 
 async def followed_events(http: Transport, path: str, after: int, has_ended: HasEnded) -> AsyncGenerator[BuildEvent]:

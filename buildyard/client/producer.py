@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from buildyard.client.changing import Changing, once, part_of_path
 from buildyard.client.download import download
-from buildyard.client.following import LogEntry, followed_events, followed_log, log_entries
+from buildyard.client.farm import FarmWide
+from buildyard.client.following import LogEntry, followed_events, followed_log, log_entries, stored_log
 from buildyard.client.multipart import Multipart, Progress
 from buildyard.client.transport import QUIET_STREAM_SECONDS, Transport
 from buildyard.contracts.agents import (
@@ -40,6 +41,7 @@ from buildyard.contracts.api import (
     UploadStored,
 )
 from buildyard.contracts.builds import BuildState, ReasonCode
+from buildyard.contracts.changing import RetryRequest
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, DropRequest, RequeuedList, RequeueRequest
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.wire import rfc3339
@@ -50,7 +52,7 @@ _UPLOAD_QUIET_SECONDS = 300.0
 """After its last byte an upload may still be moved between places of an object store."""
 
 
-class ProducerClient(Changing):
+class ProducerClient(Changing, FarmWide):
     """Calls to one producer; every method raises `ProducerUnavailable` when it cannot be reached.
 
     Use it as an async context manager, or call `aclose` at the end.
@@ -63,6 +65,7 @@ class ProducerClient(Changing):
             part="producer",
             unreachable=ProducerUnavailable,
             remedy="Start a farm with `buildyard local`, or set BUILDYARD_API_URL to where the producer listens.",
+            health_path="/api/v1/health",
         )
 
     async def __aenter__(self) -> Self:
@@ -175,8 +178,20 @@ class ProducerClient(Changing):
                     yield line
             return
         async with aclosing(followed_log(self._http, path, params, partial(self._has_ended, build_id))) as lines:
-            async for line in lines:
-                yield line
+            async for entry in lines:
+                yield entry.text
+
+    async def log_lines(
+        self, build_id: str, *, tail: int | None = None, stage: str | None = None, follow: bool = False
+    ) -> AsyncGenerator[LogEntry]:
+        """As `logs`, each line with its time, stage, job and attempt."""
+        params: dict[str, object] = {"tail": tail, "stage": stage}
+        path = f"/api/v1/builds/{part_of_path(build_id)}/logs"
+        ended = partial(self._has_ended, build_id)
+        asked = followed_log(self._http, path, params, ended) if follow else stored_log(self._http, path, params)
+        async with aclosing(asked) as lines:
+            async for entry in lines:
+                yield entry
 
     async def log_entries(
         self, build_id: str, *, from_: int | None = None, tail: int | None = None
@@ -217,15 +232,18 @@ class ProducerClient(Changing):
         """
         return await self._http.value("POST", f"/api/v1/builds/{part_of_path(build_id)}/cancel", CancelAccepted)
 
-    async def retry(self, build_id: str, *, key: str = "") -> BuildAccepted:
+    async def retry(self, build_id: str, *, failed_only: bool | None = None, key: str = "") -> BuildAccepted:
         """Build an ended build again, as a new build.
+
+        `failed_only` true builds only what failed of it, false all of it; None takes over what can be.
 
         Raises:
             NotFound: there is no such build.
-            Conflict: it has not ended.
+            Conflict: it has not ended; code `no_failed_part` when nothing can be taken over, though that is wanted.
         """
         path = f"/api/v1/builds/{part_of_path(build_id)}/retry"
-        return await self._http.value("POST", path, BuildAccepted, headers=once(key))
+        body = None if failed_only is None else RetryRequest(failed_only=failed_only)
+        return await self._http.value("POST", path, BuildAccepted, body=body, headers=once(key))
 
     # ---------------------------------------------------------------- dead letters
 
@@ -270,10 +288,11 @@ class ProducerClient(Changing):
         """Build those dead letters again that match, a page at a time."""
         return await self._http.value("POST", "/api/v1/dead/requeue", RequeuedList, body=request)
 
-    async def drop(self, build_id: str, reason: str) -> DeadLetterDetail:
+    async def drop(self, build_id: str, reason: str, *, key: str = "") -> DeadLetterDetail:
         """Give a dead letter up; raises as `requeue` does."""
         path = f"/api/v1/dead/{part_of_path(build_id)}/drop"
-        return await self._http.value("POST", path, DeadLetterDetail, body=DropRequest(reason=reason))
+        body = DropRequest(reason=reason)
+        return await self._http.value("POST", path, DeadLetterDetail, body=body, headers=once(key))
 
     # ---------------------------------------------------------------- what builds hand back
 

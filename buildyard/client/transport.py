@@ -6,13 +6,14 @@ import codecs
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from buildyard import __version__
 from buildyard.client.answers import error_of_answer
 from buildyard.errors import BuildyardError, InvalidSettings, TemporaryError
 
@@ -22,6 +23,10 @@ QUIET_STREAM_SECONDS = 60.0
 
 _Shape = TypeVar("_Shape", bound=BaseModel)
 Body = AsyncIterator[bytes] | bytes | None
+
+
+class _Versioned(BaseModel):
+    version: str = Field(max_length=40, pattern=r"^[\w.+!-]+$")
 
 
 class Answer:
@@ -48,8 +53,18 @@ class Answer:
 class Transport:
     """HTTP to one address; `part` names who answers there, `unreachable` is the error when nobody does."""
 
-    def __init__(self, url: str, token: str, *, part: str, unreachable: type[TemporaryError], remedy: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        part: str,
+        unreachable: type[TemporaryError],
+        remedy: str,
+        health_path: str = "/healthz",
+    ) -> None:
         self.url = url.rstrip("/")
+        self._health_path = health_path
         self._part = part
         self._unreachable = unreachable
         self._remedy = remedy
@@ -95,9 +110,22 @@ class Transport:
         try:
             return shape.model_validate_json(body)
         except (ValueError, ValidationError) as error:
-            raise self._unreachable(
-                f"Something at {self.url} answers, but not as Buildyard's {self._part} does.", remedy=self._remedy
-            ) from error
+            raise await self._misunderstood() from error
+
+    async def _misunderstood(self) -> TemporaryError:
+        """Why an answer cannot be read: another version of Buildyard, or something else altogether."""
+        with suppress(httpx.HTTPError, httpx.StreamError, ValidationError):
+            found = await self._client.get(self._health_path)
+            version = _Versioned.model_validate_json(found.content).version
+            if version != __version__:
+                return self._unreachable(
+                    f"The {self._part} at {self.url} is version {version}, this program is {__version__}: "
+                    "they do not understand each other.",
+                    remedy=f"Use version {version} of buildyard here, or bring the farm to {__version__}.",
+                )
+        return self._unreachable(
+            f"Something at {self.url} answers, but not as Buildyard's {self._part} does.", remedy=self._remedy
+        )
 
     @asynccontextmanager
     async def open(
@@ -142,6 +170,13 @@ class Transport:
             at=f"{self._part} at {self.url}",
             unreachable=self._unreachable,
         )
+
+
+def broke_off(error: BuildyardError) -> bool:
+    """Whether a request was on its way when its connection broke, so that nobody knows whether it was done."""
+    cause = error.__cause__
+    never = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+    return isinstance(cause, httpx.TransportError) and not isinstance(cause, never)
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:

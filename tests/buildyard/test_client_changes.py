@@ -9,6 +9,7 @@ from zipfile import ZipFile
 import pytest
 
 from buildyard.client import ProducerClient
+from buildyard.contracts.annotations import AnnotationRequest, AnnotationStyle
 from buildyard.contracts.api import BuildRequest
 from buildyard.contracts.builds import BuildProperties, Priority
 from buildyard.errors import InvalidRequest, NotFound
@@ -39,6 +40,21 @@ async def test_a_pool_is_paused_resumed_and_asked_for_its_events(server: FakeSer
             await client.pause_pool("../agents")
     assert (paused.intake.paused, paused.intake.by, resumed.intake.paused) == (True, "ann", False)
     assert server.seen[0].json() == {"reason": "Why."}
+
+
+async def test_words_are_pinned_and_read_and_a_retry_says_what_it_wants(server: FakeServer) -> None:
+    pinned = {"context": "default", "style": "Error", "text": "Look here.", "at": answers.AT, "requester": "ann"}
+    server.on("POST", f"/api/v1/builds/{ID}/annotations", pinned)
+    server.on("GET", f"/api/v1/builds/{ID}/annotations", {"annotations": [pinned]})
+    server.on("POST", f"/api/v1/builds/{ID}/retry", answers.accepted())
+    async with ProducerClient(server.url) as client:
+        one = await client.annotate(ID, AnnotationRequest(text="Look here.", style=AnnotationStyle.ERROR))
+        assert (await client.annotations(ID)).annotations == (one,)
+        for failed_only in (True, False, None):
+            await client.retry(ID, failed_only=failed_only)
+
+    assert server.seen[0].json() == {"text": "Look here.", "style": "error", "context": "default"}
+    assert [seen.body for seen in server.seen[2:]] == [b'{"failedOnly":true}', b'{"failedOnly":false}', b""]
 
 
 async def test_a_priority_is_set_and_a_key_goes_along_where_it_is_given(server: FakeServer, tmp_path: Path) -> None:

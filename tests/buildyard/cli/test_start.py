@@ -13,9 +13,9 @@ from typing import get_args
 
 import pytest
 
+from buildyard.cli.build_verbs import ArchiveWord, PriorityWord, StrategyWord
 from buildyard.cli.docs import commands_page
-from buildyard.cli.main import PriorityWord, StrategyWord
-from buildyard.contracts.builds import Priority, Strategy
+from buildyard.contracts.builds import Priority, Strategy, UploadKind
 from tests.buildyard.cli import answers
 from tests.buildyard.cli.fake_server import FakeServer, Reply
 
@@ -39,7 +39,7 @@ def test_help_loads_nothing_heavy() -> None:
         "import sys, buildyard.cli.main as m\n"
         "try: m.app(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'httpx', 'obstore', 'pydantic', 'rich', 'fastapi', 'sqlalchemy'}\n"
+        "heavy = {'asyncio', 'httpx', 'pathspec', 'obstore', 'pydantic', 'rich', 'fastapi', 'sqlalchemy'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True, check=True)
@@ -66,6 +66,7 @@ def test_the_documentation_is_the_help() -> None:
 def test_the_words_of_options_are_those_of_the_contracts() -> None:
     assert list(get_args(PriorityWord)) == list(Priority)
     assert list(get_args(StrategyWord)) == list(Strategy)
+    assert {*get_args(ArchiveWord), "csv"} == set(UploadKind)
 
 
 def test_the_version_is_told() -> None:
