@@ -1,20 +1,23 @@
-"""`python -m chaos`: a soak under faults. Exit codes: 0 every promise held, 1 one was broken, 2 usage."""
+"""`python -m chaos`: a soak under faults. Exit codes: 0 every promise held, 1 one was broken, 2 usage, 130 stopped."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from buildyard.cli.exits import INTERRUPTED
+from buildyard.cli.foreground import until_told
 from chaos.own import KINDS, NoServers, own_servers
 from chaos.page import as_json, rows_of, table
 from chaos.plan import EMBEDDED, OWN_RABBITMQ_3, OWN_SERVERS, SERVERS, schedule
 from chaos.soak import soak
-from chaos.verdict import judge
+from chaos.verdict import Observed, judge
 from chaos.yard import LEASE_SECONDS, Servers, servers_of_environment
 
 FAULTS_OF_OWN = {"rabbitmq3": OWN_RABBITMQ_3, "rabbitmq4": OWN_SERVERS}
@@ -43,15 +46,15 @@ def main() -> int:
     if given.own_servers and given.on != "servers":
         parser.error("--own-servers goes with --on servers")
     folder = Path(tempfile.mkdtemp(prefix="buildyard-chaos-"))
-    with ExitStack() as stack:
-        try:
-            servers = _servers(given.on, given.own_servers, stack)
-        except NoServers as error:
-            folder.rmdir()
-            parser.error(str(error))
-        faults = EMBEDDED if servers is None else FAULTS_OF_OWN.get(given.own_servers, SERVERS)
-        plan = schedule(given.seed, given.minutes * 60, faults, LEASE_SECONDS)
-        observed = asyncio.run(soak(folder, plan, servers))
+    try:
+        observed = _observed(given, folder)
+    except NoServers as error:
+        folder.rmdir()
+        parser.error(str(error))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        shutil.rmtree(folder, ignore_errors=True)
+        print("Stopped before its end: nothing was proven.", file=sys.stderr)
+        return INTERRUPTED
     verdict = judge(observed)
     print(as_json(observed, verdict) if given.json else table(rows_of(observed, verdict)))
     breaches = [sentence for sentences in verdict.broken.values() for sentence in sentences]
@@ -64,6 +67,37 @@ def main() -> int:
         f"{len(breaches)} promises were broken with seed {given.seed}; everything is kept in {folder}.", file=sys.stderr
     )
     return 1
+
+
+def _observed(given: argparse.Namespace, folder: Path) -> Observed:
+    """Run it; a signal that asks for the end stops farm and servers in order.
+
+    Raises:
+        NoServers: it has nothing to stand on.
+        KeyboardInterrupt, asyncio.CancelledError: a signal came.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
+    with ExitStack() as stack:
+        servers = _servers(given.on, given.own_servers, stack)
+        faults = EMBEDDED if servers is None else FAULTS_OF_OWN.get(given.own_servers, SERVERS)
+        plan = schedule(given.seed, given.minutes * 60, faults, LEASE_SECONDS)
+        try:
+            return asyncio.run(until_told(soak(folder, plan, servers)))
+        except asyncio.CancelledError:
+            _hear_no_more()
+            raise
+
+
+def _interrupted(*_: object) -> None:
+    _hear_no_more()
+    raise KeyboardInterrupt
+
+
+def _hear_no_more() -> None:
+    """A second signal must not interrupt the stop."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _servers(where: str, own: str | None, stack: ExitStack) -> Servers | None:

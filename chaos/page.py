@@ -18,6 +18,7 @@ def rows_of(observed: Observed, verdict: Verdict) -> list[tuple[str, str]]:
         ("not accepted, the producer was away", str(observed.unanswered)),
         ("ends", ", ".join(f"{count} {status}" for status, count in sorted(ends.items()))),
         ("side effects counted outside", str(len(observed.ledger))),
+        ("builds that killed their workers and were given up", str(len(observed.dead))),
         ("commands run again across a fault", str(verdict.reruns)),
         ("late, repeated or forged reports refused", str(observed.refused)),
     ]

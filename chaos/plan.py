@@ -21,6 +21,7 @@ class Work(StrEnum):
     GIT = "git"
     ROWS = "rows"
     PROGRAM = "program"
+    POISON = "poison"
 
 
 class Fault(StrEnum):
@@ -43,6 +44,7 @@ class Fault(StrEnum):
     KILL_BROKER = "kill -9 of RabbitMQ, then a restart"
     KILL_STORE = "kill -9 of PostgreSQL, then a restart"
     CONSUMER_TIMEOUT = "RabbitMQ takes tickets back from their workers"
+    FALSE_ZERO = "tickets counted as 0, their queue has lost its leader"
     TICKETS = "tickets nobody issued"
     REPORTS = "reports repeated and forged"
     REORDER_REPORTS = "reports held back and handed on in another order"
@@ -70,10 +72,13 @@ SERVERS = (
     Fault.STALL_STORE,
 )
 KILLS = (Fault.KILL_BROKER, Fault.KILL_STORE)
-OWN_SERVERS = (*SERVERS, *KILLS)
+OWN_SERVERS = (*SERVERS, *KILLS, Fault.FALSE_ZERO)
 """Where the servers are the run's own."""
 OWN_RABBITMQ_3 = (*OWN_SERVERS, Fault.CONSUMER_TIMEOUT)
 """Where RabbitMQ is older than 3.12: later ones heed the longer timeout that a queue of tickets asks for."""
+
+MAX_ATTEMPTS = 6
+"""Strikes come far more often than in life: more than a job can lose to them, few enough that poison ends in time."""
 
 _SHARES = {
     Work.QUICK: 35,
@@ -84,7 +89,10 @@ _SHARES = {
     Work.ROWS: 10,
     Work.PROGRAM: 10,
 }
+"""Of what is asked for all the time; poison comes beside it, in runs that are long enough to see its end."""
 _CANCELLED = 0.12
+_POISON_FROM_SECONDS = 120.0
+_FIRST_POISON, _BETWEEN_POISON = 5.0, 100.0
 _BETWEEN_ORDERS = (0.4, 2.4)
 _BETWEEN_STRIKES = (2.0, 6.0)
 _CALM_SECONDS = 4.0
@@ -140,6 +148,9 @@ def _orders(random: Random, seconds: float) -> tuple[Order, ...]:
         cancel_after = round(random.uniform(0, 5), 3) if random.random() < _CANCELLED else None
         orders.append(Order(len(orders) + 1, round(at, 3), work, cancel_after))
         at += random.uniform(*_BETWEEN_ORDERS)
+    poison = range(int((seconds - _FIRST_POISON) // _BETWEEN_POISON) if seconds >= _POISON_FROM_SECONDS else 0)
+    for turn in poison:
+        orders.append(Order(len(orders) + 1, _FIRST_POISON + turn * _BETWEEN_POISON, Work.POISON, None))
     return tuple(orders)
 
 

@@ -30,8 +30,22 @@ EXPECTED: Mapping[Work, tuple[str, str]] = {
     Work.GIT: ("Succeeded", "succeeded"),
     Work.ROWS: ("Succeeded", "succeeded"),
     Work.PROGRAM: ("Succeeded", "succeeded"),
+    Work.POISON: ("Failed", "worker_lost"),
 }
 """How each kind has to end (status, reason code) unless it is cancelled."""
+
+_KILL_THE_WORKER = """
+process=$$
+while test "$process" -gt 1; do
+    if tr '\\0' ' ' < "/proc/$process/cmdline" | grep -q -e '-m worker'; then
+        kill -9 "$process"
+        sleep 60
+    fi
+    process=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$process/status")
+done
+exit 1
+"""
+"""Whoever builds it dies of it, each time; in the end somebody sweeps up what is left of the build itself."""
 
 _HANDLER = """
 import json, os, sys, time
@@ -59,7 +73,8 @@ def upload_of(order: Order, ledger: Path) -> tuple[str, bytes, dict[str, str]]:
             "handler.py": handler,
         }
         return "batch.zip", _zipped(files), {**named, "rowsPerJob": str(PROGRAM_ROWS // 2)}
-    content = _zipped({"Makefile": makefile(order, ledger)})
+    poison = {"kill.sh": _KILL_THE_WORKER} if order.work is Work.POISON else {}
+    content = _zipped({"Makefile": makefile(order, ledger), **poison})
     if order.work is Work.HANGING:
         return "project.zip", content, {**named, "timeoutMinutes": str(TIMEOUT_MINUTES)}
     return "project.zip", content, named
@@ -73,6 +88,7 @@ def makefile(order: Order, ledger: Path) -> str:
         Work.SLOW: f"sleep {2 + order.number % 4}",
         Work.FAILING: "false",
         Work.HANGING: "setsid sleep 600 & sleep 600",
+        Work.POISON: "sh kill.sh",
     }.get(order.work, "true")
     recipe = [
         f"{count} start {into}",

@@ -13,8 +13,8 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._writers: set[asyncio.StreamWriter] = set()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._flowing = _open()
+        self._forgotten: list[asyncio.Event] = []
         self._server: asyncio.Server | None = None
         self.port = 0
 
@@ -40,7 +40,15 @@ class Proxy:
 
     def thaw(self) -> None:
         """Pass things on again."""
-        self._flowing.set()
+        for flowing in (self._flowing, *self._forgotten):
+            flowing.set()
+        self._forgotten.clear()
+
+    def forget(self) -> None:
+        """Pass nothing on of the connections that stand, and tell nobody; new ones work: what half-open ones are."""
+        self._flowing.clear()
+        self._forgotten.append(self._flowing)
+        self._flowing = _open()
 
     async def emptied(self) -> None:
         """Return when no connection is left; one that does not go within 10 s is a fault of the test's own."""
@@ -53,7 +61,8 @@ class Proxy:
             back_reader, back_writer = await asyncio.open_connection(*self._target)
             self._writers |= {writer, back_writer}
             try:
-                await asyncio.gather(self._pump(reader, back_writer), self._pump(back_reader, writer))
+                flowing = self._flowing
+                await asyncio.gather(self._pump(reader, back_writer, flowing), self._pump(back_reader, writer, flowing))
                 for either in (writer, back_writer):
                     with contextlib.suppress(OSError):
                         await either.wait_closed()
@@ -62,13 +71,19 @@ class Proxy:
                 back_writer.close()
         writer.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                await self._flowing.wait()
+                await flowing.wait()
                 writer.write(data)
                 await writer.drain()
         writer.close()
+
+
+def _open() -> asyncio.Event:
+    flowing = asyncio.Event()
+    flowing.set()
+    return flowing
 
 
 @contextlib.asynccontextmanager

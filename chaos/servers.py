@@ -68,14 +68,17 @@ class Server:
             OSError: the node does not answer, or the expression failed.
         """
         tool = [_CONTROL, "-q", "-n", self.env["RABBITMQ_NODENAME"], "eval", expression]
-        ran = subprocess.run(
-            self._within(tool),
-            env={"PATH": _PATH, "LANG": "C.UTF-8", **{name: self.env[name] for name in _KEPT}},
-            capture_output=True,
-            text=True,
-            timeout=_TOOL_SECONDS,
-            check=False,
-        )
+        try:
+            ran = subprocess.run(
+                self._within(tool),
+                env={"PATH": _PATH, "LANG": "C.UTF-8", **{name: self.env[name] for name in _KEPT}},
+                capture_output=True,
+                text=True,
+                timeout=_TOOL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OSError(f"The node did not answer within {_TOOL_SECONDS} s.") from error
         if ran.returncode != 0:
             raise OSError(ran.stdout + ran.stderr)
         return ran.stdout.strip()

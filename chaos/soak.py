@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from chaos.strikes import Striker
 from chaos.verdict import Entry, Observed, Seen
 from chaos.yard import Servers, Yard, open_yard
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 180.0
 """After the last strike everything accepted has this long to end."""
 _REFUSED = re.compile(rb"\brefused\b")
 _LOOK_SECONDS = 0.2
@@ -50,8 +50,9 @@ async def soak(folder: Path, plan: Schedule, servers: Servers | None) -> Observe
                 group.create_task(_at(began + strike.at, lambda strike=strike: striker.strike(strike)))  # type: ignore[misc] # a bound default
         observed = run.observed
         observed.blows = striker.blows
-        await _until_all_ended(yard, observed)
-        await _look(yard, observed)
+        last = Order(max(order.number for order in plan.orders) + 1, 0.0, Work.QUICK, None)
+        await _until_all_ended(run, last)
+        await _look(yard, observed, (*plan.orders, last))
     # Asked after the farm has stopped: whatever still runs has outlived it.
     observed.orphans = tuple(f"{one.pid} {one.command}" for one in running(folder / "data"))
     observed.ledger = tuple(_entries(folder / "ledger"))
@@ -65,12 +66,20 @@ async def _at(moment: float, act: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _order(run: Soak, order: Order) -> None:
-    """Ask for a build, and later for its end; what is not answered was not accepted, as far as anybody knows."""
-    try:
-        build = await _submit(run.yard, order)
-    except TemporaryError:
-        run.observed.unanswered += 1
-        return
+    """Ask for a build, and later for its end; what is not answered was not accepted, as far as anybody knows.
+
+    Poison is so rare that it is asked for again.
+    """
+    while True:
+        try:
+            build = await _submit(run.yard, order)
+        except TemporaryError:
+            run.observed.unanswered += 1
+            if order.work is not Work.POISON:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+        else:
+            break
     run.observed.accepted[build] = order
     if order.cancel_after is not None:
         await asyncio.sleep(order.cancel_after)
@@ -107,13 +116,20 @@ async def _cancel(run: Soak, build: str) -> None:
 # ---------------------------------------------------------------- afterwards
 
 
-async def _until_all_ended(yard: Yard, observed: Observed) -> None:
-    """Wait until the farm is well and all its builds have ended; who is late is found by the verdict."""
+async def _until_all_ended(run: Soak, last: Order) -> None:
+    """Wait until the farm is well and all its builds have ended; who is late is found by the verdict.
+
+    A last build shows that the farm works on. Its worker also takes the tickets that belong to no job, for which
+    alone none would be started.
+    """
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await _all_ended(yard):
+            while not await _all_ended(run.yard):
                 await asyncio.sleep(_LOOK_SECONDS)
-            while not await _well(yard, observed):
+            await _order(run, last)
+            while not await _all_ended(run.yard):
+                await asyncio.sleep(_LOOK_SECONDS)
+            while not await _well(run.yard, run.observed):
                 await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -147,8 +163,8 @@ async def _depth(yard: Yard, channel: Channel) -> int:
         await broker.close()
 
 
-async def _look(yard: Yard, observed: Observed) -> None:
-    orders = {f"order-{order.number}": order for order in observed.accepted.values()}
+async def _look(yard: Yard, observed: Observed, asked: Sequence[Order]) -> None:
+    orders = {f"order-{order.number}": order for order in asked}
     cursor: str | None = None
     while True:
         page = await yard.client.builds(limit=100, cursor=cursor)
@@ -158,6 +174,7 @@ async def _look(yard: Yard, observed: Observed) -> None:
         cursor = page.next_cursor
         if cursor is None:
             break
+    observed.dead = frozenset(letter.execution_id for letter in (await yard.client.dead_letters(limit=100)).dead)
     observed.dead_messages = await _depth(yard, DEAD)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
+from urllib.parse import parse_qs, urlsplit
 
 from buildyard.broker import open_broker
 from buildyard.clock import SystemClock
@@ -44,6 +45,7 @@ _HELD_REPORTS = 20
 _HELD_SECONDS = 2.0
 """Less than a lease: what is late here is late by its order, not by an outage."""
 _TAKEN_SECONDS = 0.05
+_TRIES = 3
 _TIMEOUT_MS = 500
 _TAKE_BACK = """
 Channels = rabbit_channel:list(),
@@ -52,6 +54,10 @@ timer:sleep(500),
 length([Channel || Channel <- Channels, not is_process_alive(Channel)]).
 """
 """A node looks for tickets held too long at each channel's tick, once a minute; here it is told to look now."""
+
+_STOP_LEADER = "ok = ra:stop_server(quorum_queues, {{'{queue}', node()}})."
+_START_LEADER = "ok = ra:restart_server(quorum_queues, {{'{queue}', node()}})."
+"""What the node calls a quorum queue: its virtual host, quoted as in a URL, and its name."""
 
 
 class Striker:
@@ -143,6 +149,7 @@ class Striker:
             Fault.KILL_BROKER: lambda strike: self._restart(BROKER, strike),
             Fault.KILL_STORE: lambda strike: self._restart(STORE, strike),
             Fault.CONSUMER_TIMEOUT: self._take_tickets_back,
+            Fault.FALSE_ZERO: self._lose_leader,
         }
 
     async def _lock(self, file: str, strike: Strike) -> str:
@@ -189,6 +196,24 @@ class Striker:
                 await self._evaluate(node, "application:set_env(rabbit, consumer_timeout, 1800000).")
                 proxy.cut()
         return f"{taken} channels" if taken != "0" else None
+
+    async def _lose_leader(self, strike: Strike) -> str | None:
+        """Without a leader a passive declare answers 0, and no error, whatever lies in the queue."""
+        parts = urlsplit(self._yard.broker_url)
+        host, prefix = parts.path[1:] or "%2F", parse_qs(parts.query)["prefix"][0]
+        queue = f"{host}_{prefix}.{jobs('linux').name}"
+        node = self._yard.own[BROKER]
+        try:
+            await self._evaluate(node, _STOP_LEADER.format(queue=queue))
+            await asyncio.sleep(strike.seconds)
+        except OSError:
+            return None
+        finally:
+            for _ in range(_TRIES):  # a node that was killed meanwhile brings the leader back by itself
+                with suppress(OSError):
+                    await self._evaluate(node, _START_LEADER.format(queue=queue))
+                    break
+        return queue
 
     async def _evaluate(self, node: Server, expression: str) -> str:
         return await asyncio.to_thread(node.evaluate, expression)

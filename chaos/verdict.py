@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from buildyard.contracts.api import ArtifactView, AttemptView, BuildStatus
 from buildyard.contracts.builds import RowResult
-from chaos.plan import Fault, Order, Work
+from chaos.plan import MAX_ATTEMPTS, Fault, Order, Work
 from chaos.projects import EXPECTED, LOG_LINES, PROGRAM_ROWS, ROWS
 
 _GOES_ON = frozenset({"Lost", "HandedBack"})
@@ -65,6 +65,8 @@ class Observed:
     cancels: dict[str, datetime] = field(default_factory=dict)
     orphans: tuple[str, ...] = ()
     refused: int = 0
+    dead: frozenset[str] = frozenset()
+    """The builds that are dead letters."""
     dead_messages: int = 0
     waiting: dict[str, int] = field(default_factory=dict)
     """What still lies in a channel, by its name, when everything has ended."""
@@ -95,6 +97,7 @@ def judge(seen: Observed) -> Verdict:
         "artifacts doubled": _each(builds, _wrong_artifacts),
         "log lines missing or doubled": _each(builds, _wrong_log),
         "attempts without a fault": tuple(s for one in builds for s in _unexplained(one, seen.blows)),
+        "poison that went on, or nobody to look at it": tuple(s for one in builds for s in _poison(one, seen.dead)),
         "commands doubled": _doubled(seen.ledger),
         "commands nobody knows": _strangers(builds, seen.ledger),
         "work claimed, not done": tuple(s for one in builds for s in _undone(one, by_build)),
@@ -183,10 +186,27 @@ def _unexplained(one: Seen, blows: Sequence[Blow]) -> list[str]:
         if before.job_id == after.job_id and before.outcome not in _GOES_ON:
             sentences.append(f"{_name(one)}: attempt {after.number} follows one that ended {before.outcome}.")
     for attempt in attempts:
-        if attempt.outcome not in _GOES_ON or attempt.ended_at is None:
+        if attempt.outcome not in _GOES_ON or attempt.ended_at is None or _killed_its_worker(one):
             continue
         if not any(_cost(blow, attempt, attempt.ended_at) for blow in blows):
             sentences.append(f"{_name(one)}: attempt {attempt.number} ended {attempt.outcome} without a fault.")
+    return sentences
+
+
+def _killed_its_worker(one: Seen) -> bool:
+    return one.order is not None and one.order.work is Work.POISON
+
+
+def _poison(one: Seen, dead: frozenset[str]) -> list[str]:
+    """What kills each of its workers is given up after so many of them, and waits for a person; nothing else does."""
+    status = one.status
+    listed, should_be = status.execution_id in dead, _killed_its_worker(one) and status.status == "Failed"
+    sentences = []
+    if listed is not should_be:
+        sentences.append(f"{_name(one)} ended {status.status} and is {'a' if listed else 'no'} dead letter.")
+    lost = sum(attempt.outcome == "Lost" for attempt in status.attempts)
+    if should_be and lost != MAX_ATTEMPTS:
+        sentences.append(f"{_name(one)} was given up after {lost} of {MAX_ATTEMPTS} dead workers.")
     return sentences
 
 

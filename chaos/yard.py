@@ -14,6 +14,7 @@ import asyncpg
 
 from buildyard.cli.local import Farm
 from buildyard.client import ProducerClient
+from chaos.plan import MAX_ATTEMPTS
 from chaos.proxy import Proxy, proxied
 from chaos.servers import Server
 
@@ -26,8 +27,7 @@ QUICK = {
     "BUILDYARD_HEARTBEAT_SECONDS": "1",
     "BUILDYARD_SWEEP_SECONDS": "0.2",
     "BUILDYARD_CANCEL_SECONDS": "10",
-    # Strikes come far more often than in life: what is looked for is not how many a job survives.
-    "BUILDYARD_MAX_ATTEMPTS": "50",
+    "BUILDYARD_MAX_ATTEMPTS": str(MAX_ATTEMPTS),
 }
 _POLICY = "[pools.linux.policy]\nmax_workers = 4\nidle_seconds = 5\n"
 

@@ -11,13 +11,17 @@ import pytest
 
 from buildyard.contracts.api import ArtifactView, AttemptView, BuildStatus
 from buildyard.contracts.builds import RowResult
-from chaos.plan import Fault, Order, Work
+from chaos.plan import MAX_ATTEMPTS, Fault, Order, Work
 from chaos.projects import LOG_LINES, ROWS
 from chaos.verdict import Blow, Entry, Observed, Seen, judge
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-BUILD, BATCH, JOB, OTHER, FILE = (f"0193f0a0-0000-7000-8000-00000000000{number}" for number in range(1, 6))
-QUICK, OF_ROWS = Order(1, 0.0, Work.QUICK, None), Order(2, 0.0, Work.ROWS, None)
+BUILD, BATCH, POISON, JOB, OTHER, KILLER, FILE = (
+    f"0193f0a0-0000-7000-8000-00000000000{number}" for number in range(1, 8)
+)
+QUICK, OF_ROWS, DEADLY = (
+    Order(number, 0.0, work, None) for number, work in enumerate((Work.QUICK, Work.ROWS, Work.POISON), start=1)
+)
 COSTLY = (Fault.KILL_WORKER, Fault.TERM_WORKER, Fault.FREEZE_WORKER, Fault.KILL_ALL)
 ARTIFACT = ArtifactView(
     id=FILE,
@@ -64,7 +68,7 @@ def status(build: str, *attempts: AttemptView) -> BuildStatus:
 
 
 def all_kept() -> Observed:
-    """A build that lost its worker at a strike, and a batch."""
+    """A build that lost its worker at a strike, a batch, and a build that killed all its workers."""
     quick = Seen(
         status(BUILD, attempt(JOB, 1, "Lost", 0), attempt(JOB, 2, "Succeeded", 10)),
         QUICK,
@@ -73,9 +77,13 @@ def all_kept() -> Observed:
     )
     rows = tuple(RowResult(row=number, ok=True) for number in range(1, ROWS + 1))
     batch = Seen(status(BATCH, attempt(OTHER, 1, "Succeeded", 0)), OF_ROWS, rows=rows)
+    attempts = [attempt(KILLER, number, "Lost", 10.0 * number) for number in range(1, MAX_ATTEMPTS + 1)]
+    given_up = {"status": "Failed", "reason_code": "worker_lost", "reason": "Its worker died."}
+    poison = Seen(status(POISON, *attempts).model_copy(update=given_up), DEADLY)
     return Observed(
-        accepted={BUILD: QUICK, BATCH: OF_ROWS},
-        builds={BUILD: quick, BATCH: batch},
+        accepted={BUILD: QUICK, BATCH: OF_ROWS, POISON: DEADLY},
+        builds={BUILD: quick, BATCH: batch, POISON: poison},
+        dead=frozenset({POISON}),
         ledger=(Entry(1, JOB, 1, "start"), Entry(1, JOB, 2, "start"), Entry(1, JOB, 2, "end")),
         blows=[Blow(Fault.KILL_WORKER, at(1), at(1), "linux-1-1")],
     )
@@ -100,6 +108,8 @@ def _set(**change: Any) -> Callable[[Observed], None]:
 LEDGER = all_kept().ledger
 LOG = all_kept().builds[BUILD].log
 RESULTS = all_kept().builds[BATCH].rows
+KILLED = all_kept().builds[POISON].status.attempts
+GIVEN_UP = "poison that went on, or nobody to look at it"
 BREACHES: dict[str, tuple[Callable[[Observed], object], str]] = {
     "a build is gone": (lambda seen: seen.builds.pop(BATCH), "lost"),
     "a build has no end": (_changed(end_time=None), "stuck"),
@@ -138,6 +148,14 @@ BREACHES: dict[str, tuple[Callable[[Observed], object], str]] = {
         _changed(attempts=(attempt(JOB, 1, "Failed", 0), attempt(JOB, 2, "Succeeded", 10))),
         "attempts without a fault",
     ),
+    "poison had one worker more": (
+        _changed(POISON, attempts=(*KILLED, attempt(KILLER, MAX_ATTEMPTS + 1, "Lost", 90))),
+        GIVEN_UP,
+    ),
+    "poison had one worker less": (_changed(POISON, attempts=KILLED[1:]), GIVEN_UP),
+    "nobody is asked about poison": (_set(dead=frozenset()), GIVEN_UP),
+    "a good build is a dead letter": (_set(dead=frozenset({POISON, BUILD})), GIVEN_UP),
+    "poison did no harm": (_changed(POISON, reason_code="command_failed"), "ended otherwise"),
     "a command ran twice": (_set(ledger=(*LEDGER, LEDGER[0])), "commands doubled"),
     "an unlisted attempt ran": (_set(ledger=(*LEDGER, Entry(1, JOB, 9, "start"))), "commands nobody knows"),
     "the command never ended": (_set(ledger=LEDGER[:-1]), "work claimed, not done"),

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from buildyard.errors import InvalidRequest, NotFound, ObjectsUnavailable
-from buildyard.objects import open_objects
+from buildyard.objects import open_objects, store
 from buildyard.objects.store import PART_BYTES
 from buildyard.ports import ObjectStore
 from tests.contract.stores import new_bucket, s3_server, unfinished_uploads
@@ -143,6 +144,24 @@ async def test_objects_are_listed_below_a_prefix_by_key(shelf: Shelf) -> None:
     assert await keys(shelf.store, "b/10/") == ["b/10/x"]
     assert await keys(shelf.store, "") == ["a", "b/1", "b/1.5", "b/10/x", "b/2", "bc"]
     assert [found.size_bytes async for found in shelf.store.list("b/10")] == [6]
+
+
+async def test_old_objects_come_in_pages_and_younger_ones_do_not(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_PAGE", 30)
+    keys = {f"b/{number % 7}/{number}#%" for number in range(100)}
+    await asyncio.gather(*(shelf.store.put(key, b"x") for key in keys))
+    await shelf.store.put("bc", b"other")
+    now = datetime.now(UTC)
+
+    pages = [[info.key for info in page] async for page in shelf.store.pages("b/", now + timedelta(hours=1))]
+
+    assert len(pages) >= 4
+    assert max(len(page) for page in pages) <= 30
+    assert sorted(key for page in pages for key in page) == sorted(keys)
+    for prefix, before in (("b/", now - timedelta(hours=1)), ("none", now + timedelta(hours=1))):
+        assert [page async for page in shelf.store.pages(prefix, before)] == []
+    await shelf.store.delete(sorted(keys))
+    assert [info.key async for info in shelf.store.list("")] == ["bc"]
 
 
 async def test_a_moved_object_has_its_new_key_only(shelf: Shelf) -> None:

@@ -3,7 +3,8 @@
 The name of a build's project says what befalls its worker:
 
 - one of MOMENTS: the worker kills itself there (SIGKILL), the first time that it gets so far with this project;
-- `without` and words of GUARDS: these guards are taken out while the build is in hand.
+- `without` and words of GUARDS: these guards are taken out while the build is in hand;
+- WRONG_CLOCK: each time that the worker asks what time it is, its machine's clock has been set anew.
 
 BUILDYARD_FAULT_FOLDER is where each fault leaves a folder of its name: who makes it strikes, so none strikes twice.
 """
@@ -15,6 +16,8 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ import worker.job_in_hand
 from buildyard.archives import extract
 from buildyard.broker import open_broker
 from buildyard.client import ProducerClient
+from buildyard.clock import SystemClock
 from buildyard.contracts.agents import ClaimAnswer, ClaimRequest
 from buildyard.contracts.builds import JobSpec, StageName
 from buildyard.contracts.messages import REPORT, AttemptOver, read_message
@@ -39,6 +43,8 @@ EARLY_ACK = "early acknowledgement"
 """From the moment that a test makes this in the folder, a ticket is acknowledged before its job is claimed."""
 POISON = "poison"
 """An archive that kills whoever unpacks it, each time."""
+WRONG_CLOCK = "wrong clock"
+_DECADE = timedelta(days=3650)
 COMMANDS = (StageName.RESTORE, StageName.BUILD, StageName.TEST, StageName.PACKAGE)
 MOMENTS = (
     "after claim",
@@ -198,6 +204,15 @@ class _Unfrozen:
         return self._told
 
 
+def _set_the_clock() -> None:
+    now, jumps = SystemClock.now, cycle((_DECADE, -_DECADE, timedelta(0)))
+
+    def wrong(self: SystemClock) -> datetime:
+        return now(self) + (next(jumps) if FAULTS.project == WRONG_CLOCK else timedelta(0))
+
+    SystemClock.now = wrong  # type: ignore[method-assign] # that is the fault
+
+
 def _take_guards_out() -> None:
     worker.job_in_hand._boot_seconds = _Unfrozen()
     give_up, serve = TicketDesk.give_up, TicketDesk._serve
@@ -225,6 +240,7 @@ def main() -> int:
     """Run the worker with its faults."""
     vars(entry).update(open_broker=_faulty_broker, open_objects=_faulty_objects, ProducerClient=_Producer)
     _swallow_poison()
+    _set_the_clock()
     _take_guards_out()
     return entry.main()
 

@@ -26,6 +26,8 @@ def test_a_long_run_orders_all_kinds_and_strikes_with_all_faults() -> None:
     plan = schedule(1, 600, EMBEDDED, 4)
 
     assert {order.work for order in plan.orders} == set(Work)
+    assert all(order.at < 600 - 60 for order in plan.orders if order.work is Work.POISON), "too late to see its end"
+    assert len({order.number for order in plan.orders}) == len(plan.orders)
     assert {strike.fault for strike in plan.strikes} == set(EMBEDDED)
     assert all(strike.seconds > 4 for strike in plan.strikes if "frozen" in strike.fault), "shorter than a lease"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from buildyard.contracts.api import BuildStatus
-from tests.journey.faulty_worker import AT_ANY_CLAIM, MOMENTS, POISON
+from tests.journey.faulty_worker import AT_ANY_CLAIM, COMMANDS, MOMENTS, POISON, WRONG_CLOCK
 from tests.journey.faulty_yard import broken_promises, killed, marks, open_faulty_yard, staged_project
 from tests.journey.test_faults import gone
 from tests.journey.yard import Yard
@@ -29,8 +29,10 @@ async def test_a_worker_killed_at_any_moment_of_its_work_loses_and_doubles_nothi
             moment: await yard.submit(staged_project(tmp_path, moment, mark), projectName=moment) for moment in MOMENTS
         }
         poison = await yard.submit(staged_project(tmp_path, POISON, mark), projectName=POISON)
+        late = await yard.submit(staged_project(tmp_path, WRONG_CLOCK, mark), projectName=WRONG_CLOCK)
         ends = {moment: await _end(yard, build) for moment, build in builds.items()}
         dead = await _end(yard, poison)
+        at_odds = await _end(yard, late)
 
         assert {path.name for path in marks(tmp_path).iterdir()} == {AT_ANY_CLAIM, *MOMENTS}, "each moment came"
         wrong = {moment: await broken_promises(yard, end, tmp_path / "out" / moment) for moment, end in ends.items()}
@@ -43,7 +45,19 @@ async def test_a_worker_killed_at_any_moment_of_its_work_loses_and_doubles_nothi
         assert dead.reason.startswith("Its worker died 3 times"), dead.reason
         assert [attempt.outcome for attempt in dead.attempts] == ["Lost"] * 3
         assert [letter.execution_id for letter in (await yard.producer.dead_letters()).dead] == [poison]
+        assert await broken_promises(yard, at_odds, tmp_path / "out" / WRONG_CLOCK) == []
+        assert [one.outcome for one in at_odds.attempts] == ["Succeeded"], "a wrong clock costs no attempt"
+        assert await _disorder(yard, at_odds) == []
         assert killed(yard) == len(MOMENTS) + 1 + 3, "and each killed a worker, once"
+
+
+async def _disorder(yard: Yard, status: BuildStatus) -> list[str]:
+    """What of a build's times and log lines is out of order, in sentences."""
+    said = [line.split()[1] for line in (await yard.log(status.execution_id)).split("\n") if line.startswith("line ")]
+    wrong = [] if said == [stage.value for stage in COMMANDS] else [f"its log says {said}"]
+    told = [status.start_time, *(one.start_time for one in status.stages), status.end_time]
+    times = [one for one in told if one is not None]
+    return wrong if times == sorted(times) else [*wrong, f"its times are {times}"]
 
 
 async def _end(yard: Yard, build: str) -> BuildStatus:

@@ -1,9 +1,9 @@
 """Connections with bounds: what says nothing, says it too slowly or takes nothing is closed, and their number is kept.
 
-uvicorn bounds the idle time between two requests (`timeout_keep_alive`) and the size of a head; the rest is here:
+uvicorn bounds the idle time between two requests (`timeout_keep_alive`) and the size of a head; the rest is here, for
+every process that serves HTTP:
 
 - a head must be complete HEAD_SECONDS after its connection was made, or after its first byte;
-- a body must come at BODY_BYTES_PER_SECOND on average after BODY_SECONDS of waiting (408);
 - a client that does not take what is written to it for TAKE_SECONDS is cut off, also in the middle of a stream;
 - above `most` connections the one that is idle longest makes room; when none is idle, the newest is closed.
 """
@@ -14,18 +14,13 @@ import asyncio
 import os
 
 import h11
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from buildyard.clock import Clock
 from buildyard.telemetry import logger
-from orchestrator.api.problems import too_slow
 
 HEAD_SECONDS = 20.0
 KEEP_ALIVE_SECONDS = 75
 TAKE_SECONDS = 60.0
-BODY_SECONDS = 60.0
-BODY_BYTES_PER_SECOND = 1024.0
 MOST_CONNECTIONS = 4096
 _LEAST_CONNECTIONS = 64
 _OTHER_FILES = 256
@@ -136,33 +131,3 @@ def bounded(
 
     Bounded.most, Bounded.head_seconds, Bounded.take_seconds = most, head_seconds, take_seconds
     return Bounded
-
-
-class BodyPace:
-    """Gives up a body that comes too slowly on average. Only the time in which it is waited for counts."""
-
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
-        self._app = app
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with an eye on its body."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        waited, came, complete = 0.0, 0, False
-
-        async def paced() -> Message:
-            nonlocal waited, came, complete
-            begun = self._clock.monotonic()
-            message = await receive()
-            if complete or message["type"] != "http.request":
-                return message
-            waited += self._clock.monotonic() - begun
-            came += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if not complete and waited > BODY_SECONDS + came / BODY_BYTES_PER_SECOND:
-                raise too_slow(f"The body came at less than {BODY_BYTES_PER_SECOND:g} bytes a second.")
-            return message
-
-        await self._app(scope, paced, send)
