@@ -1,7 +1,6 @@
 """Upkeep: what nobody needs any more goes: uploads, sources, agents, keys of requests and what broken uploads left.
 
-Builds are kept, with their jobs, attempts, events, rows, log segments and artifacts: those tables and their objects
-grow with every build.
+How ended builds go, and what they stored, tells `orchestrator/retiring.py`.
 
 An upload's object is removed after the commit that says so: a crash between leaves it to the next round, and whoever
 would build it again meanwhile is told that it is gone.
@@ -9,13 +8,13 @@ would build it again meanwhile is told that it is gone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 
 from buildyard.ports import ObjectStore
 from buildyard.telemetry import logger
 from orchestrator.domain.once import KEY_KEPT
-from orchestrator.domain.retention import Keep, aged, releasable
+from orchestrator.domain.retention import TOMBSTONES_KEPT, Keep, aged, releasable
 from orchestrator.store import Store
 from orchestrator.views import AGENTS_KEPT
 
@@ -23,6 +22,9 @@ _log = logger("upkeep")
 _AT_ONCE = 200
 _UPLOADS = "uploads/"
 _QUARANTINE = "quarantine/"
+_ANY_CLOCK = timedelta(days=10_000)
+_READERS_KEPT = timedelta(hours=1)
+"""A producer that went without a word noted nothing for so long."""
 
 
 class Upkeep:
@@ -40,6 +42,8 @@ class Upkeep:
             keys = await tx.drop_uploads_before(now - self._keep.unbuilt)
             await tx.drop_agents_before(now - AGENTS_KEPT)
             await tx.drop_keys_before(now - KEY_KEPT)
+            await tx.drop_tombstones_before(now - TOMBSTONES_KEPT)
+            await tx.drop_readers("", now - _READERS_KEPT)
         if keys:
             await self._objects.delete(keys)
 
@@ -48,15 +52,18 @@ class Upkeep:
         async with self._store.read() as queries:
             now = await queries.now()
         await self._drop_torn(now)
-        ids = aged(await self._ids(_UPLOADS), now, self._keep.unbuilt)
-        for start in range(0, len(ids), _AT_ONCE):
-            await self._let_go(ids[start : start + _AT_ONCE])
+        async for page in self._pages(_UPLOADS, now):
+            ids = aged(page, now, self._keep.unbuilt)
+            for start in range(0, len(ids), _AT_ONCE):
+                await self._let_go(ids[start : start + _AT_ONCE])
 
     async def _drop_torn(self, now: datetime) -> None:
         """An upload is in quarantine only while its request lasts."""
-        torn = aged(await self._ids(_QUARANTINE), now, self._keep.unbuilt)
-        await self._objects.delete([_QUARANTINE + one for one in torn])
-        count = len(torn) + await self._objects.drop_torn(_QUARANTINE, self._keep.unbuilt.total_seconds())
+        count = await self._objects.drop_torn(_QUARANTINE, self._keep.unbuilt.total_seconds())
+        async for page in self._pages(_QUARANTINE, now):
+            torn = aged(page, now, self._keep.unbuilt)
+            await self._objects.delete([_QUARANTINE + one for one in torn])
+            count += len(torn)
         if count:
             _log.info("removed what broken uploads left", count=count)
 
@@ -70,5 +77,7 @@ class Upkeep:
             await self._objects.delete([_UPLOADS + one for one in gone])
             _log.info("uploads let go", count=len(gone))
 
-    async def _ids(self, prefix: str) -> list[str]:
-        return [info.key.removeprefix(prefix) async for info in self._objects.list(prefix)]
+    async def _pages(self, prefix: str, now: datetime) -> AsyncIterator[list[str]]:
+        """The names below a prefix, page by page: their ids tell their age, also where the store's clock is another."""
+        async for page in self._objects.pages(prefix, now + _ANY_CLOCK):
+            yield [info.key.removeprefix(prefix) for info in page]

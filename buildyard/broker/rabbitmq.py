@@ -17,7 +17,7 @@ from typing import Protocol
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, ExchangeType
-from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed, PublishError
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError, PublishError
 
 from buildyard.broker.rabbitmq_consume import Consumption, Copies, Work
 from buildyard.broker.rabbitmq_layout import DOORBELL_ARGUMENTS, Layout
@@ -28,7 +28,7 @@ from buildyard.broker.rabbitmq_link import (
     server_version,
     within_deadline,
 )
-from buildyard.errors import BrokerUnavailable, UnknownCount, Unroutable
+from buildyard.errors import BrokerUnavailable, ChannelFull, UnknownCount, Unroutable
 from buildyard.ports import DEAD, Channel, ChannelKind, Depth, Subscription, Uncounted
 from buildyard.telemetry import logger
 
@@ -205,6 +205,8 @@ class RabbitBroker:
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, PublishError):
                 raise Unroutable(f"There is no queue {name!r} to publish to.") from error
+            if isinstance(error.__cause__, DeliveryError):
+                raise ChannelFull(f"The queue {name!r} takes no more messages now.") from error
             if isinstance(error.__cause__, TimeoutError):
                 self._publishing.drop(connection)
             raise

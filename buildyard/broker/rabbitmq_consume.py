@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
 from aiormq.abc import AbstractChannel as LowerChannel
 from aiormq.abc import DeliveredMessage
 
+from buildyard.broker.burying import epitaph
 from buildyard.broker.copies import BROADCAST_BOUND, Copy
 from buildyard.broker.rabbitmq_layout import COPIES_ARGUMENTS, Layout
 from buildyard.broker.rabbitmq_link import Link, close_channel, open_channel, within_deadline
@@ -254,7 +255,7 @@ class WorkDelivery:
         """Move it to DEAD with its reason."""
         if not self._ended:
             self._check_ours()
-            await self._host.bury(self.body, {**self.headers, "reason": reason, "channel": self._channel.name})
+            await self._host.bury(self.body, epitaph(self.headers, reason, self._channel))
             await self._settle(self._session.lower.basic_ack)
 
     async def _settle(self, how: Callable[[int], Awaitable[None]]) -> None:

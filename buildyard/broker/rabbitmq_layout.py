@@ -47,6 +47,8 @@ class Layout:
         arguments: Arguments = {"x-queue-type": "quorum" if self.quorum else "classic"}
         if channel.name.startswith("jobs."):
             arguments["x-consumer-timeout"] = _CONSUMER_TIMEOUT_MS
+        if channel.most is not None:  # a publish beyond it is refused with a nack
+            arguments |= {"x-max-length": channel.most, "x-overflow": "reject-publish"}
         if self.version >= _DELIVERY_LIMIT_SINCE:
             arguments["x-delivery-limit"] = -1
         return arguments

@@ -92,7 +92,7 @@ class SqliteBroker:
 
         def work(connections: Connections) -> None:
             if channel.kind is ChannelKind.WORK:
-                statements.publish(connections.durable, name, bodies, fields)
+                statements.publish(connections.durable, name, bodies, fields, channel.most)
             elif channel.kind is ChannelKind.DOORBELL:
                 statements.ring(connections.quick, name, bodies[-1], fields)
             else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from buildyard.broker import sqlite_statements as statements
+from buildyard.broker.burying import epitaph
 from buildyard.broker.copies import Copy
 from buildyard.broker.sqlite_file import Connections
 from buildyard.errors import BrokerUnavailable, DeliveryLost
@@ -196,7 +197,7 @@ class WorkDelivery:
     async def reject(self, reason: str) -> None:
         """Move it to DEAD with its reason."""
         dead = self._consumption.dead_channel
-        headers = {**self.headers, "reason": reason, "channel": self._consumption.place.channel.name}
+        headers = epitaph(self.headers, reason, self._consumption.place.channel)
 
         def bury(connections: Connections) -> None:
             self._lost = not statements.bury(connections.durable, self._row.id, self._holder, dead, headers)

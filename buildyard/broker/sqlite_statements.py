@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from buildyard.errors import UnknownCount, Unroutable
+from buildyard.errors import ChannelFull, UnknownCount, Unroutable
 
 _TRIM_EVERY = 256
 _BROADCAST_KEPT_SECONDS = 60.0
@@ -38,16 +38,25 @@ def declare(connection: sqlite3.Connection, channel: str) -> None:
         connection.execute("INSERT OR IGNORE INTO channel (name) VALUES (?)", (channel,))
 
 
-def publish(connection: sqlite3.Connection, channel: str, bodies: Sequence[bytes], headers: Mapping[str, str]) -> None:
-    """Add messages to a WORK channel, all or none.
+def publish(
+    connection: sqlite3.Connection,
+    channel: str,
+    bodies: Sequence[bytes],
+    headers: Mapping[str, str],
+    most: int | None = None,
+) -> None:
+    """Add messages to a WORK channel, all or none; not to one that holds `most` ready ones already.
 
     Raises:
         Unroutable: there is no such channel.
+        ChannelFull: it holds as many as it may.
     """
     text = json.dumps(dict(headers))
     with transaction(connection):
         if not _exists(connection, channel):
             raise Unroutable(f"There is no channel {channel!r} to publish to.")
+        if most is not None and _holds(connection, channel, most):
+            raise ChannelFull(f"The channel {channel!r} holds {most} messages and takes no more now.")
         connection.executemany(
             "INSERT INTO message (channel, body, headers) VALUES (?, ?, ?)",
             ((channel, body, text) for body in bodies),
@@ -220,6 +229,13 @@ def remove_member(connection: sqlite3.Connection, member: str) -> list[str]:
         connection.execute("DELETE FROM subscription WHERE member = ?", (member,))
         connection.execute("DELETE FROM member WHERE id = ?", (member,))
     return [channel for (channel,) in held]
+
+
+def _holds(connection: sqlite3.Connection, channel: str, most: int) -> bool:
+    """Whether so many messages are ready; few are counted in no time, and most of the time there are few."""
+    ready = "SELECT 1 FROM message WHERE channel = ? AND holder IS NULL LIMIT ?"
+    (count,) = connection.execute(f"SELECT count(*) FROM ({ready})", (channel, most)).fetchone()  # noqa: S608 - fixed
+    return bool(count >= most)
 
 
 def _exists(connection: sqlite3.Connection, channel: str) -> bool:

@@ -49,7 +49,16 @@ def unlink_torn(folder: Path, age_seconds: float) -> int:
             if _TORN.search(path.name) and path.is_file() and path.stat().st_mtime < oldest:
                 path.unlink()
                 gone += 1
+                _remove_empty(path.parent, folder.parent)
     return gone
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Remove a folder and those above it, as far as nothing is in them; `root` and what is above stay."""
+    with suppress(OSError):  # what is not empty stays
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def new_folders(path: Path, root: Path) -> Iterator[Path]:

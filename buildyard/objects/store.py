@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +30,8 @@ _CLEANING_SECONDS = 10.0
 _LONGEST_KEY_BYTES = 900
 _LONGEST_PART_BYTES = 240
 _LARGEST_S3_COPY_BYTES = 5 * 10**9
+_PAGE = 500
+_DELETED_AT_ONCE = 1000
 _FILES_AT_ONCE = 64
 _FILES_WAITING = 2000
 _Result = TypeVar("_Result")
@@ -78,6 +80,15 @@ class Objects(ABC):
         found = await self._asked(self._backend.list(place).collect_async(), prefix)
         for key, size in sorted((self._key(meta["path"]), meta["size"]) for meta in found):
             yield ObjectInfo(key, size)
+
+    async def pages(self, prefix: str, older_than: datetime) -> AsyncIterator[Sequence[ObjectInfo]]:
+        """Objects below a prefix that were stored before a moment, in no order: a page at a time in bounded memory."""
+        place = self._place(prefix.rstrip("/")) if prefix.rstrip("/") else None
+        with _told(prefix):
+            async for page in self._backend.list(place, chunk_size=_PAGE):
+                old = [meta for meta in page if meta["last_modified"] < older_than]
+                if old:
+                    yield [ObjectInfo(self._key(meta["path"]), meta["size"]) for meta in old]
 
     async def move(self, source: str, target: str) -> None:
         """Give an object another key. Raises NotFound."""
@@ -252,6 +263,13 @@ class S3Objects(Objects):
                 retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=15)},
             )
         )
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, up to a thousand with one request; a missing one is no error."""
+        places = list(dict.fromkeys(self._place(key) for key in keys))
+        for start in range(0, len(places), _DELETED_AT_ONCE):
+            some = places[start : start + _DELETED_AT_ONCE]
+            await self._asked(obstore.delete_async(self._backend, some), some[0])
 
     async def _rename(self, here: str, there: str) -> None:
         """Copy, then delete: S3 has no rename. Above 5 GB it has no copy in one request either."""
