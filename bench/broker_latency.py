@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.children import child
 from bench.figures import Row, percentile, spread
 from buildyard.broker import open_broker
 from buildyard.ports import Channel, ChannelKind
@@ -39,21 +40,20 @@ async def measure() -> list[Row]:
 
 async def _one_run(url: str) -> list[float]:
     """Milliseconds of each message."""
-    taker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.broker_latency", url, stdout=asyncio.subprocess.PIPE
-    )
-    if taker.stdout is None:
-        raise RuntimeError
-    await taker.stdout.readline()
-    broker = open_broker(url)
-    await broker.open()
-    try:
-        for _ in range(MESSAGES):
-            await broker.publish(CHANNEL, [str(time.monotonic_ns()).encode()])
-            await asyncio.sleep(APART_SECONDS)
-        answer, _ = await taker.communicate()
-    finally:
-        await broker.close()
+    words = (sys.executable, "-m", "bench.broker_latency", url)
+    async with child(*words, stdout=asyncio.subprocess.PIPE) as taker:
+        if taker.stdout is None:
+            raise RuntimeError
+        await taker.stdout.readline()
+        broker = open_broker(url)
+        await broker.open()
+        try:
+            for _ in range(MESSAGES):
+                await broker.publish(CHANNEL, [str(time.monotonic_ns()).encode()])
+                await asyncio.sleep(APART_SECONDS)
+            answer, _ = await taker.communicate()
+        finally:
+            await broker.close()
     return [float(word) for word in answer.split()]
 
 

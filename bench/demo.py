@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 
+from bench.children import child
 from bench.figures import Row, median, spread
 
 ROUNDS = 3
@@ -16,14 +17,9 @@ async def measure() -> list[Row]:
     seconds = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "buildyard.cli.demo",
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, errors = await process.communicate()
+        words = (sys.executable, "-m", "buildyard.cli.demo")
+        async with child(*words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE) as process:
+            _, errors = await process.communicate()
         if process.returncode:
             raise SystemExit(f"The demo failed: {errors.decode(errors='replace')[-2000:]}")
         seconds.append(time.perf_counter() - began)

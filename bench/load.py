@@ -14,6 +14,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
+from bench.children import child
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -45,10 +47,9 @@ class Outcome:
 
 async def ask(url: str, shape: Shape) -> Outcome:
     """Run a shape in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.load", url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    answer, _ = await process.communicate(json.dumps(asdict(shape)).encode())
+    words = (sys.executable, "-m", "bench.load", url)
+    async with child(*words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE) as process:
+        answer, _ = await process.communicate(json.dumps(asdict(shape)).encode())
     if process.returncode:
         raise SystemExit("The load client failed.")
     found = json.loads(answer)

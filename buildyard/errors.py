@@ -8,6 +8,7 @@ The two branches answer the one question a caller asks: does it help to try agai
     │   ├── InvalidUpload           the bytes are not what they should be (HTTP 400 / 415)
     │   ├── TooLarge                a limit of size or number is passed (HTTP 413)
     │   ├── NotFound                no such build, upload, artifact, agent or object (HTTP 404)
+    │   │   └── Gone                there was one, and it was removed when its time was over (HTTP 410)
     │   ├── Conflict                the thing is not in a state that allows this (HTTP 409)
     │   ├── Forbidden               the caller may not (HTTP 403)
     │   ├── Unauthorized            no token, or a wrong one (HTTP 401)
@@ -16,7 +17,8 @@ The two branches answer the one question a caller asks: does it help to try agai
     │   └── InvalidSettings         a setting or a configuration file is wrong
     └── TemporaryError              trying again after `retry_after` seconds may succeed
         ├── BrokerUnavailable       the broker cannot be reached or refuses for now
-        │   └── DeliveryLost        the broker no longer counts a message in hand as ours
+        │   ├── DeliveryLost        the broker no longer counts a message in hand as ours
+        │   └── ChannelFull         a channel holds as many messages as it may
         ├── Unroutable              a publish found no queue: nothing was accepted
         ├── StoreUnavailable        the database cannot be reached or is locked too long
         ├── ObjectsUnavailable      the object store cannot be reached
@@ -75,6 +77,12 @@ class NotFound(PermanentError):
     code = "not_found"
 
 
+class Gone(NotFound):
+    """There was such a thing; it was removed when its time was over."""
+
+    code = "gone"
+
+
 class Conflict(PermanentError):
     """The thing is not in a state that allows this."""
 
@@ -131,6 +139,12 @@ class DeliveryLost(BrokerUnavailable):
     """The broker no longer counts a message in hand as ours: it goes to another consumer, or comes again."""
 
     code = "delivery_lost"
+
+
+class ChannelFull(BrokerUnavailable):
+    """A channel holds as many messages as it may; it takes more when some of them were read."""
+
+    code = "channel_full"
 
 
 class Unroutable(TemporaryError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from buildyard.errors import Overloaded, PermanentError
@@ -17,6 +17,22 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _RETRY_SECONDS = 2.0
+
+
+def runs(items: Iterable[_Item], goes_together: Callable[[_Item], bool], most: int) -> Iterator[tuple[_Item, ...]]:
+    """Cut items into runs without changing their order: up to `most` that go together, or one that goes alone."""
+    run: list[_Item] = []
+    for item in items:
+        together = goes_together(item)
+        if run and (not together or len(run) == most):
+            yield tuple(run)
+            run = []
+        if together:
+            run.append(item)
+        else:
+            yield (item,)
+    if run:
+        yield tuple(run)
 
 
 class Grouped(Generic[_Item, _Result]):

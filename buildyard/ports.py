@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -29,6 +30,8 @@ class Channel:
 
     name: str
     kind: ChannelKind
+    most: int | None = None
+    """From about so many ready messages on, a WORK channel takes no more for now; None: it takes all."""
 
 
 def jobs(pool: str) -> Channel:
@@ -41,11 +44,11 @@ def doorbell(pool: str) -> Channel:
     return Channel(f"doorbell.{pool}", ChannelKind.DOORBELL)
 
 
-REPORTS = Channel("reports", ChannelKind.WORK)
+REPORTS = Channel("reports", ChannelKind.WORK, most=100_000)
 LOGS = Channel("logs", ChannelKind.BROADCAST)
 CONTROL = Channel("control", ChannelKind.BROADCAST)
 DEAD = Channel("dead", ChannelKind.WORK)
-"""Messages that nobody could read, with the reason in the header `reason` and the channel in `channel`."""
+"""Messages that nobody could read; headers tell the `reason`, the `channel`, and since when (`at`) they lie there."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ class Broker(Protocol):
 
         Raises:
             Unroutable: a WORK channel does not exist; nothing is silently lost. Bodies confirmed before it stay.
+            ChannelFull: it holds as many messages as it may; of several bodies, some may have been taken.
         """
 
     async def subscribe(self, channel: Channel, prefetch: int = 1) -> Subscription:
@@ -190,6 +194,9 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Objects below a prefix, by key."""
+
+    def pages(self, prefix: str, older_than: datetime) -> AsyncIterator[Sequence[ObjectInfo]]:
+        """Objects below a prefix that were stored before a moment, in no order: a page at a time in bounded memory."""
 
     async def move(self, source: str, target: str) -> None:
         """Give an object another key. Raises NotFound."""

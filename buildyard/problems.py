@@ -28,6 +28,7 @@ _STATUS_OF_CLASS: tuple[tuple[type[BuildyardError], int], ...] = (
     (errors.InvalidUpload, 400),
     (errors.HostileArchive, 400),
     (errors.TooLarge, 413),
+    (errors.Gone, 410),
     (errors.NotFound, 404),
     (errors.Conflict, 409),
     (errors.Forbidden, 403),

@@ -66,8 +66,17 @@ class Settings(BaseSettings):
         default="github.com,gitlab.com",
         description="Hosts to clone from; an origin such as `https://git.corp:8443` may be a private one.",
     )
+    git_credentials_file: str = Field(
+        default="",
+        description="A worker's TOML file of tokens and deploy keys for private git hosts (docs/git.md); empty: none.",
+    )
     git_local_roots: str = Field(
         default="", description="Folders, comma-separated, whose local repositories may be built; empty: none."
+    )
+    call_hosts: str = Field(
+        default="",
+        description="Services, comma-separated, that rows may call: `api.example.com` (https, public addresses), or "
+        "`10.0.0.5:8080`, which may be a private one; empty: none.",
     )
     upload_max_bytes: int = Field(default=8 * 2**30, ge=1, description="Largest upload, in bytes.")
     unpack_max_bytes: int = Field(default=20 * 2**30, ge=1, description="Most bytes an archive may unpack to.")
@@ -99,6 +108,33 @@ class Settings(BaseSettings):
         description="An ended build may be built again for this long, then its upload goes; a dead letter's stays "
         "until it is settled.",
     )
+    build_keep_days: float = Field(
+        default=30,
+        gt=0,
+        description="An ended build goes after this time, with all that belongs to it. Dead letters stay until they "
+        "are settled.",
+    )
+    output_keep_days: float = Field(
+        default=30, gt=0, description="Log and artifacts of an ended build go after this time, if not with the build."
+    )
+    newest_keep_days: float = Field(
+        default=365,
+        ge=0,
+        description="A project's newest build that succeeded is kept for this time, with log and artifacts; 0: like "
+        "any other.",
+    )
+    leftover_keep_hours: float = Field(
+        default=1, gt=0, description="What lost attempts stored goes after this time from the end of their build."
+    )
+    orphan_keep_hours: float = Field(
+        default=24, gt=0, description="Objects of builds that there are not go after this time."
+    )
+    dead_message_keep_days: float = Field(
+        default=14, gt=0, description="Messages that nobody could read go after this time."
+    )
+    dead_messages_max: int = Field(
+        default=1000, ge=1, description="So many messages that nobody could read are kept; beyond it the oldest go."
+    )
     max_build_minutes: float = Field(
         default=120, gt=0, description="The farm's longest build; a request for more is refused."
     )
@@ -116,7 +152,19 @@ class Settings(BaseSettings):
     )
     sweep_seconds: float = Field(default=1, gt=0, description="How often the producer looks for work left alone.")
     tick_seconds: float = Field(default=1, gt=0, description="How often the scaler decides without being rung.")
+    decisions_max_bytes: int = Field(
+        default=256 * 2**20, ge=2**20, description="Bytes that the scaler's record of decisions may take on disk."
+    )
+    decisions_keep_days: float = Field(
+        default=14, gt=0, description="Decisions of earlier days go when a new file of the record is begun."
+    )
     grace_seconds: float = Field(default=25, gt=0, description="Time between SIGTERM and the end of a process.")
+    idle_exit_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="A worker leaves by itself after so long without work; 0: never. The scaler sets it for the"
+        " workers of a pool with the policy `elastic`.",
+    )
     orphan_grace_seconds: float = Field(
         default=600, gt=0, description="How long a worker goes on without broker and producer."
     )

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from buildyard.broker import open_broker
 from buildyard.clock import Clock, SteadyClock
+from buildyard.connections import KEEP_ALIVE_SECONDS, bounded, connections_allowed
 from buildyard.contracts.scaling import PoolConfig
 from buildyard.errors import InvalidSettings, TemporaryError
 from buildyard.objects import open_objects
@@ -25,8 +26,7 @@ from buildyard.ports import CONTROL, DEAD, LOGS, REPORTS, Broker, ObjectStore, d
 from buildyard.settings import Settings, load_pools
 from buildyard.telemetry import logger
 from orchestrator.admission import Admission
-from orchestrator.api import create_app
-from orchestrator.api.connections import KEEP_ALIVE_SECONDS, bounded, connections_allowed
+from orchestrator.api import create_app, farm_events
 from orchestrator.api.gate import Gate
 from orchestrator.api.metrics import Metrics
 from orchestrator.api.parts import ApiParts, ProcessState
@@ -36,16 +36,24 @@ from orchestrator.feed import Feed
 from orchestrator.hearing import Hearing, HearingParts
 from orchestrator.relay import Relay, jittered
 from orchestrator.reports import Reports
+from orchestrator.retiring import DeadKeep, Retiring, RetiringParts
 from orchestrator.scan import open_scanner
 from orchestrator.service import Farm, Outlets, Service
 from orchestrator.service.core import silence
 from orchestrator.store import Store, open_store
 from orchestrator.sweep import Sweeper, SweepParts
+from orchestrator.tail import StoredLine, Tail
 from orchestrator.upkeep import Upkeep
 from orchestrator.views import Views
 
 _log = logger("app")
 _LONGEST_PAUSE = 5.0
+_CANCEL_AGAIN_SECONDS = 1.0
+_SWEEPS_A_ROUND = 10
+"""How much less often the producer looks for what is old than for work left alone."""
+_LOOK_SECONDS_SHARED = 0.1
+"""How often a reader of all builds' events looks for those of other producers on the same store."""
+_LOOK_SECONDS = 1.0
 
 
 @dataclass
@@ -65,6 +73,7 @@ class Producer:
     reports: Reports
     sweeper: Sweeper
     admission: Admission
+    retiring: Retiring
     api: FastAPI
     pools: tuple[str, ...]
     life: Life
@@ -81,6 +90,7 @@ class Producer:
             self.reports.run_logs,
             self.sweeper.run,
             self.admission.run,
+            self.retiring.run,
         ):
             self.tasks.append(asyncio.create_task(_for_ever(loop)))
         self.life.state = "ok"
@@ -91,9 +101,7 @@ class Producer:
         with contextlib.suppress(TemporaryError, TimeoutError):
             async with asyncio.timeout(3):
                 await self.relay.finish()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await _ended(self.tasks)
         await self.broker.close()
         with contextlib.suppress(TemporaryError, TimeoutError):
             async with asyncio.timeout(3):
@@ -134,15 +142,24 @@ def build_producer(settings: Settings) -> Producer:
     service = Service(store, objects, feed, _farm(settings, pools, admits_at_once=scanner.instant), clock, outlets)
     reports = Reports(broker, service, feed)
     views = Views(store, pools, silence(settings.heartbeat_seconds))
+    upkeep = Upkeep(store, objects, _keep(settings))
     life = Life()
+    tail = Tail(
+        StoredLine(store),
+        feed.stirred,
+        look_seconds=_LOOK_SECONDS_SHARED if store.shared else _LOOK_SECONDS,
+        write_out=farm_events.written_out,
+        stopping=lambda: life.state == "stopping",
+    )
     return Producer(
         store=store,
         broker=broker,
         relay=relay,
         reports=reports,
-        sweeper=Sweeper(_sweep_parts(settings, pools, store, service, broker, objects, relay, reports, clock)),
+        sweeper=Sweeper(_sweep_parts(settings, pools, store, service, broker, upkeep, relay, reports, clock)),
         admission=Admission(store, objects, scanner, service, received),
-        api=create_app(_api_parts(settings, service, views, feed, objects, broker, clock, metrics, life)),
+        retiring=Retiring(_retiring_parts(settings, pools, store, service, upkeep, broker, clock, metrics)),
+        api=create_app(_api_parts(settings, service, views, feed, objects, broker, clock, metrics, life, tail)),
         pools=tuple(pool.name for pool in pools),
         life=life,
     )
@@ -158,9 +175,10 @@ def _api_parts(
     clock: Clock,
     metrics: Metrics,
     life: Life,
+    tail: Tail,
 ) -> ApiParts:
     gate = Gate(settings, views, clock)
-    return ApiParts(service, views, feed, objects, broker, settings, clock, metrics, lambda: life.state, gate)
+    return ApiParts(service, views, feed, objects, broker, settings, clock, metrics, lambda: life.state, gate, tail)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -192,7 +210,7 @@ def _sweep_parts(
     store: Store,
     service: Service,
     broker: Broker,
-    objects: ObjectStore,
+    upkeep: Upkeep,
     relay: Relay,
     reports: Reports,
     clock: SteadyClock,
@@ -200,12 +218,11 @@ def _sweep_parts(
     # One that starts anew takes its predecessor's name, whom nobody then waits for; no two that live have the same.
     name = f"{socket.gethostname()}/{settings.host}:{settings.port or os.getpid()}"
     hearing = HearingParts(store, broker, clock, settings.lease_seconds, pools[0].name, reports.recorded, name)
-    keep = Keep(timedelta(hours=settings.upload_keep_hours), timedelta(hours=settings.source_keep_hours))
     return SweepParts(
         store=store,
         service=service,
         hearing=Hearing(hearing),
-        upkeep=Upkeep(store, objects, keep),
+        upkeep=upkeep,
         relay=relay,
         clock=clock,
         limits=_limits(settings),
@@ -213,6 +230,42 @@ def _sweep_parts(
         sweep_seconds=settings.sweep_seconds,
         silence=silence(settings.heartbeat_seconds),
         settle=clock.settle,
+    )
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(
+        unbuilt=timedelta(hours=settings.upload_keep_hours),
+        built=timedelta(hours=settings.source_keep_hours),
+        builds=timedelta(days=settings.build_keep_days),
+        outputs=timedelta(days=settings.output_keep_days),
+        newest=timedelta(days=settings.newest_keep_days),
+        leftovers=timedelta(hours=settings.leftover_keep_hours),
+        orphans=timedelta(hours=settings.orphan_keep_hours),
+    )
+
+
+def _retiring_parts(
+    settings: Settings,
+    pools: tuple[PoolConfig, ...],
+    store: Store,
+    service: Service,
+    upkeep: Upkeep,
+    broker: Broker,
+    clock: SteadyClock,
+    metrics: Metrics,
+) -> RetiringParts:
+    return RetiringParts(
+        store=store,
+        pools=tuple(pool.name for pool in pools),
+        service=service,
+        upkeep=upkeep,
+        broker=broker,
+        clock=clock,
+        keep=_keep(settings),
+        dead=DeadKeep(settings.dead_messages_max, settings.dead_message_keep_days),
+        round_seconds=settings.sweep_seconds * _SWEEPS_A_ROUND,
+        told=metrics.removed,
     )
 
 
@@ -291,6 +344,15 @@ async def _until_reached(part: str, action: Callable[[], Coroutine[Any, Any, Non
             pause = min(_LONGEST_PAUSE, pause * 2)
         else:
             return
+
+
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: one whose clean-up fails, on a full disk say, takes that for its end."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 async def _for_ever(action: Callable[[], Coroutine[Any, Any, None]]) -> None:

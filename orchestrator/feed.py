@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.messages import LogLines
+from orchestrator.domain.recent_lines import RecentLines
 
 WATCH_LIMIT = 1000
 """Items a watch holds before it overflows."""
@@ -52,11 +53,16 @@ class Feed:
 
     def __init__(self) -> None:
         self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+        self._recent = RecentLines()
+        self.stirred = asyncio.Event()
+        """Set whenever any build has a new event, for who follows them all; that one clears it."""
 
     @asynccontextmanager
-    async def watch(self, build_id: str) -> AsyncIterator[Watch]:
-        """Watch a build for the length of the block."""
+    async def watch(self, build_id: str, *, recent_lines: bool = False) -> AsyncIterator[Watch]:
+        """Watch a build for the length of the block; with `recent_lines` beginning with the newest ones there were."""
         watch = Watch()
+        for message in self._recent.of(build_id) if recent_lines else ():
+            watch.offer(message)
         self._watches[build_id].add(watch)
         try:
             yield watch
@@ -68,5 +74,11 @@ class Feed:
     def publish(self, items: Iterable[BuildEvent | LogLines]) -> None:
         """Hand items to the watches of their builds; nobody is waited for."""
         for item in items:
+            if isinstance(item, LogLines):
+                self._recent.add(item)
+            else:
+                self.stirred.set()
+                if item.type == "build_ended":
+                    self._recent.forget(item.build_id)
             for watch in self._watches.get(item.build_id, ()):
                 watch.offer(item)

@@ -1,11 +1,18 @@
-"""Reading what workers say: facts into the service, log lines into the feed."""
+"""Reading what workers say: facts into the service, log lines into the feed.
+
+Reports that wait together are recorded in one transaction, in the order in which they came, and acknowledged once it
+is durable. Where one of them spoils it, each is recorded by itself: the fault costs the others nothing but time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from buildyard.contracts.messages import LOG_LINES, REPORT, read_message
-from buildyard.errors import BrokerUnavailable, DeliveryLost, PermanentError, TemporaryError
+from buildyard.contracts.messages import LOG_LINES, REPORT, AgentHeartbeat, AgentLeft, AttemptReport, read_message
+from buildyard.errors import BrokerUnavailable, DeliveryLost, PermanentError, TemporaryError, UnreadableMessage
+from buildyard.grouping import runs
 from buildyard.ports import LOGS, REPORTS, Broker, Delivery, Subscription
 from buildyard.telemetry import logger
 from orchestrator.feed import Feed
@@ -14,7 +21,22 @@ from orchestrator.service import Service
 
 _log = logger("reports")
 _PREFETCH = 100
+_GROUP_MOST = 32
+"""Reports in one transaction: it holds their builds, and claims of these wait meanwhile."""
 _LONGEST_PAUSE = 5.0
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A delivery and what it says; None where that cannot be read."""
+
+    delivery: Delivery
+    report: AttemptReport | AgentHeartbeat | AgentLeft | None
+
+    @property
+    def of_attempt(self) -> bool:
+        """Whether it may share a transaction: those hold builds in one order, and nothing else."""
+        return not (self.report is None or isinstance(self.report, AgentHeartbeat | AgentLeft))
 
 
 class Reports:
@@ -35,11 +57,16 @@ class Reports:
         subscription = await self._broker.subscribe(REPORTS, _PREFETCH)
         in_hand: asyncio.Queue[Delivery | None] = asyncio.Queue()
         taking = asyncio.create_task(self._take(subscription, in_hand))
+        waiting: list[Delivery] = []
         try:
             while (delivery := await in_hand.get()) is not None:
-                await self._record(delivery)
-                self._recorded += 1
-                self._progress.set()
+                waiting += [delivery, *_more_of(in_hand)]
+                for run in runs(map(_read, tuple(waiting)), lambda one: one.of_attempt, _GROUP_MOST):
+                    del waiting[: len(run)]
+                    await self._record_run(run)
+                    self._recorded += len(run)
+                    self._progress.set()
+                    _end_if_cancelled()
             await taking
         finally:
             self._runs += 1
@@ -48,7 +75,7 @@ class Reports:
             for task in (taking, *self._late):
                 task.cancel()
             await subscription.stop()
-            await _release_all(in_hand)
+            await _release_all(waiting, in_hand)
 
     async def recorded(self) -> bool:
         """Wait until all reports that are in hand now are recorded; False when some went back to the broker instead."""
@@ -80,11 +107,28 @@ class Reports:
         finally:
             in_hand.put_nowait(None)
 
-    async def _record(self, delivery: Delivery) -> None:
+    async def _record_run(self, run: Sequence[_Read]) -> None:
+        """Record a run of reports: many in one transaction, or one by one."""
+        if len(run) > 1:
+            reports = [one.report for one in run if isinstance(one.report, AttemptReport)]
+            try:
+                await self._service.record_together(reports)
+            except Exception as error:  # noqa: BLE001 - each by itself shows whose fault it was
+                _log.warning("recorded one by one", reports=len(reports), reason=str(error) or type(error).__name__)
+            else:
+                await asyncio.gather(*(self._ack(one.delivery) for one in run))
+                return
+        for one in run:
+            await self._record(one.delivery, one.report)
+
+    async def _record(
+        self, delivery: Delivery, report: AttemptReport | AgentHeartbeat | AgentLeft | None = None
+    ) -> None:
+        """Record one report, for as long as the store takes to answer; `report` where it is read already."""
         pause = 0.1
         while True:
             try:
-                await self._service.record(read_message(REPORT, delivery.body))
+                await self._service.record(report or read_message(REPORT, delivery.body))
             except TemporaryError as error:
                 _log.warning("waiting", reason=str(error), retry_in=pause)
                 await asyncio.sleep(jittered(pause))
@@ -127,6 +171,32 @@ class Reports:
             return
 
 
+def _more_of(in_hand: asyncio.Queue[Delivery | None]) -> Iterator[Delivery]:
+    """What waits beside the first one, as far as it fits into a group; the end of all stays where it is."""
+    for _ in range(_GROUP_MOST - 1):
+        if in_hand.empty():
+            return
+        delivery = in_hand.get_nowait()
+        if delivery is None:
+            in_hand.put_nowait(None)
+            return
+        yield delivery
+
+
+def _end_if_cancelled() -> None:
+    """A cancellation may have come out of a library as an error, which is no reason to go on."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _read(delivery: Delivery) -> _Read:
+    try:
+        return _Read(delivery, read_message(REPORT, delivery.body))
+    except UnreadableMessage:  # it is refused with its reason when its turn comes
+        return _Read(delivery, None)
+
+
 async def _ack_later(delivery: Delivery) -> None:
     pause = 0.1
     while True:
@@ -141,8 +211,10 @@ async def _ack_later(delivery: Delivery) -> None:
         return
 
 
-async def _release_all(in_hand: asyncio.Queue[Delivery | None]) -> None:
+async def _release_all(waiting: Sequence[Delivery], in_hand: asyncio.Queue[Delivery | None]) -> None:
+    for delivery in waiting:
+        await delivery.release()
     while not in_hand.empty():
-        delivery = in_hand.get_nowait()
-        if delivery is not None:
-            await delivery.release()
+        delivery_or_end = in_hand.get_nowait()
+        if delivery_or_end is not None:
+            await delivery_or_end.release()

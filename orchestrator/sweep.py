@@ -14,7 +14,7 @@ from functools import partial
 from buildyard.clock import Clock
 from buildyard.contracts.builds import BuildState
 from buildyard.contracts.messages import CancelJob, DrainAgent
-from buildyard.errors import BuildyardError, ObjectsUnavailable, TemporaryError, UnknownCount
+from buildyard.errors import BuildyardError, TemporaryError, UnknownCount
 from buildyard.ports import jobs
 from buildyard.telemetry import logger
 from orchestrator.domain.access import why_nobody
@@ -32,8 +32,9 @@ _SLOW_SECONDS = 5.0
 """How often the checks run that need not be quick."""
 _REISSUE_SECONDS = 30.0
 _OLD_SECONDS = 60.0
-_OLD_OBJECTS_SECONDS = 600.0
 _TELL_SECONDS = 1.0
+_TELL_IDLE_SECONDS = 5.0
+"""While no attempt lives nobody waits for the word, and the next lease ends at most so much later for it."""
 _PAGE = 500
 
 
@@ -62,6 +63,7 @@ class Sweeper:
         self._hearing = parts.hearing
         self._next: dict[str, float] = {}
         self._missing: dict[str, int] = {}
+        self._live = True
 
     async def run(self) -> None:
         """Sweep until cancelled; a failed pass is logged and the next one begins afresh."""
@@ -85,7 +87,8 @@ class Sweeper:
         await self._hearing.leave()
 
     async def _pass(self) -> None:
-        if self._due("tell", min(_TELL_SECONDS, self._parts.limits.lease_seconds / 8)):
+        tell_seconds = _TELL_SECONDS if self._live else _TELL_IDLE_SECONDS
+        if self._due("tell", min(tell_seconds, self._parts.limits.lease_seconds / 8)):
             await self._hearing.tell()
         await self._expire_leases()
         await self._parts.service.end_waits()
@@ -97,8 +100,6 @@ class Sweeper:
                 await self._reissue(pool)
         if self._due("old rows", _OLD_SECONDS):
             await self._parts.upkeep.drop_old_rows()
-        if self._due("old objects", _OLD_OBJECTS_SECONDS):
-            await self._drop_old_objects()
 
     def _due(self, what: str, seconds: float) -> bool:
         now = self._parts.clock.monotonic()
@@ -119,6 +120,7 @@ class Sweeper:
         async with self._parts.store.read() as queries:
             now = await queries.now()
             live = await queries.live_attempts()
+        self._live = bool(live)
         self._hearing.look(now)
         quiet = [one for one in live if one.lease_until <= now + lease / 2 or lapsed(one.lease_until, seconds, now)]
         if not quiet or not await self._hearing.all_read(now) or not await self._takes_writes(now + lease / 4):
@@ -215,13 +217,6 @@ class Sweeper:
             _log.info("tickets reissued", pool=pool, count=count)
             self._missing[pool] = 0
             await self._parts.service.reissue(pool, count)
-
-    async def _drop_old_objects(self) -> None:
-        """An object store that is away holds up nothing but this."""
-        try:
-            await self._parts.upkeep.drop_old_objects()
-        except ObjectsUnavailable as error:
-            _log.warning("old objects stay for now", reason=str(error))
 
 
 def _stops(live: tuple[Attempt, ...], cancelling: set[str]) -> list[CancelJob]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from buildyard.contracts.agents import AgentState, AgentView
+from buildyard.contracts.annotations import AnnotationList
 from buildyard.contracts.api import (
     AgentHealthAnswer,
     AgentList,
@@ -27,18 +27,21 @@ from buildyard.contracts.changing import PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.scaling import PoolConfig
+from buildyard.errors import Gone
 from orchestrator.domain import showing
 from orchestrator.domain.access import why_nobody
 from orchestrator.domain.changing import PoolChange, why_paused
 from orchestrator.domain.records import Attempt, Build, LogSegment, StoredArtifact
+from orchestrator.domain.retention import Kept
 from orchestrator.domain.retrying import why_it_waits
 from orchestrator.service.core import links_of
+from orchestrator.service.outlook import outlook_of
 from orchestrator.store import Store
 from orchestrator.store.queries import BuildFilter, DeadFilter, PoolCounts, Queries
+from orchestrator.store.sizes import Sizes
+from orchestrator.store.tallies import EndedTally
 
 _PAGE = 1000
-_SETTLED_AFTER = timedelta(minutes=2)
-"""By when every transaction that ended a build is committed or gone."""
 _HISTORY = 200
 """How many of its newest events a dead letter shows."""
 AGENTS_KEPT = timedelta(days=1)
@@ -53,22 +56,7 @@ class StoreCounts:
     active_builds: int
     pools: tuple[PoolView, ...]
     open_dead_letters: int
-
-
-class _Ended:
-    """How many builds ended each way: all are counted once, then only those that ended since. None is ever removed."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._until: datetime | None = None
-
-    async def count(self, queries: Queries) -> Counter[str]:
-        """By state. Builds that ended a moment ago are counted anew each time: their commits may still come."""
-        until = await queries.now() - _SETTLED_AFTER
-        if self._until is None or until > self._until:
-            fresh = await queries.ended_by_state(self._until, until)
-            self._counts, self._until = self._counts + Counter(fresh), until
-        return self._counts + Counter(await queries.ended_by_state(self._until, None))
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +80,7 @@ class Views:
         self._store = store
         self._pools = pools
         self._silence = silence
-        self._ended = _Ended()
+        self._ended = EndedTally()
 
     async def build(self, build_id: str) -> BuildStatus:
         """A build with its stages, attempts and reason."""
@@ -145,14 +133,20 @@ class Views:
     async def artifacts(self, build_id: str) -> ArtifactList:
         """The files a build handed back."""
         async with self._store.read() as queries:
-            await queries.build(build_id)
+            _with_outputs(await queries.build(build_id))
             stored = await queries.artifacts(build_id)
         return ArtifactList(artifacts=tuple(showing.show_artifact(one) for one in stored))
+
+    async def annotations(self, build_id: str) -> AnnotationList:
+        """What is pinned to a build."""
+        async with self._store.read() as queries:
+            await queries.build(build_id)
+            return AnnotationList(annotations=await queries.annotations(build_id))
 
     async def stored_artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
         """The records of a build's files, with their objects' keys."""
         async with self._store.read() as queries:
-            await queries.build(build_id)
+            _with_outputs(await queries.build(build_id))
             return tuple(await queries.artifacts(build_id))
 
     async def artifact(self, artifact_id: str) -> ArtifactRecord:
@@ -188,7 +182,7 @@ class Views:
     async def log_segments(self, build_id: str, tail: int | None = None) -> tuple[LogSegment, ...]:
         """Where a build's log lies; with `tail`, where its last so many lines lie."""
         async with self._store.read() as queries:
-            build = await queries.build(build_id)
+            build = _with_outputs(await queries.build(build_id))
             return await queries.segments(build_id, 1 if tail is None else build.log_lines - tail + 1)
 
     async def trace(self, build_id: str) -> Trace:
@@ -240,9 +234,10 @@ class Views:
             states = {**await queries.open_by_state(), **await self._ended.count(queries)}
             dead = await queries.open_dead_letter_count()
             pools = await self._pool_list(queries)
+        sizes = await self._store.sizes()
         active = sum(count for state, count in states.items() if not BuildState(state).terminal)
         by_status = {BuildState(state).wire: count for state, count in states.items()}
-        return StoreCounts(by_status, active, pools.pools, dead)
+        return StoreCounts(by_status, active, pools.pools, dead, sizes)
 
     async def load(self) -> Load:
         """How much the farm has in hand."""
@@ -303,6 +298,7 @@ class Views:
         stages = showing.stages_of(build, jobs, attempts, stored, between)
         current = showing.current_stage(build, stages)
         newest = attempts[-1] if attempts else None
+        position, guess = await outlook_of(queries, build, self._silence)
         return BuildStatus(
             execution_id=build.id,
             project_name=build.project,
@@ -317,7 +313,9 @@ class Views:
             start_time=build.started_at,
             end_time=build.ended_at,
             duration=showing.duration_of(build, now),
-            queue_position=await queries.jobs_ahead(build) if build.state is BuildState.QUEUED else None,
+            queue_position=position,
+            estimated_start_time=guess.start,
+            estimated_duration=guess.duration_seconds,
             stages=tuple(showing.show_stage(stage, now) for stage in stages),
             agent=_agent_of(build, newest),
             toolchain=build.toolchain,
@@ -332,6 +330,7 @@ class Views:
             source=SourceView.of(build.source),
             metadata=build.properties.metadata,
             warnings=build.warnings,
+            outputs_removed=build.kept is Kept.RECORD,
             links=links_of(build.id),
         )
 
@@ -345,6 +344,16 @@ class Views:
             return ""
         seen = await queries.pools_seen_at()
         return why_nobody((await queries.refusals()).get(build.pool), seen.get(build.pool))
+
+
+def _with_outputs(build: Build) -> Build:
+    """The build, unless its log and artifacts were removed."""
+    if build.kept is not Kept.RECORD:
+        return build
+    raise Gone(
+        f"Log and artifacts of the build {build.id} were removed: they were kept as long as this farm keeps such.",
+        remedy="`GET /api/v1/builds/{id}` still tells how it ended; docs/retention.md tells how long things are kept.",
+    )
 
 
 def _agent_of(build: Build, newest: Attempt | None) -> AgentOfBuild | None:

@@ -28,6 +28,7 @@ _Answer = TypeVar("_Answer")
 
 _LONGEST_PAUSE = 5.0
 _FAREWELL_SECONDS = 3.0
+_LEAST_IDLE_LOOK_SECONDS = 0.05
 _REPORTING_SECONDS = 2.0
 """What is left of the grace for the last report, once a stopped child is gone."""
 
@@ -87,6 +88,8 @@ class Agent:
                 every = joined.heartbeat_seconds
                 work = (self._listen(control), self._beat(every), self._stop_in_time(), self._stop_taking(tickets))
                 beside += [group.create_task(one) for one in work]
+                if self._means.settings.idle_exit_seconds:
+                    beside.append(group.create_task(self._leave_when_idle()))
                 on_ready()
                 await self._desk.serve(tickets, every)
                 await self._end(control)
@@ -143,6 +146,16 @@ class Agent:
             self._log.warning("the producer refuses this agent", error=str(error))
 
     # ---------------------------------------------------------------- leaving
+
+    async def _leave_when_idle(self) -> None:
+        """Leave after some time without work. A ticket that comes at the same moment goes back to the broker."""
+        limit = self._means.settings.idle_exit_seconds
+        while True:
+            left = limit - self._desk.idle_seconds
+            if left <= 0:
+                self.leave(Urgency.DRAIN, f"It had nothing to do for {limit:g} s.")
+                return
+            await asyncio.sleep(max(left, _LEAST_IDLE_LOOK_SECONDS))
 
     async def _stop_taking(self, tickets: Subscription) -> None:
         await self._leaving.wait()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from buildyard.clock import Clock
 from buildyard.contracts.agents import AgentJoined, AgentRegistration, AgentView, ClaimAnswer, ClaimRequest
+from buildyard.contracts.api import BuildAccepted, BuildRequest
 from buildyard.contracts.builds import JobKind, JobSpec, StageName
 from buildyard.ports import ObjectStore
 from buildyard.settings import Settings
@@ -36,8 +37,16 @@ class Producer(Protocol):
     async def agent(self, name: str) -> AgentView:
         """An agent as the producer sees it. Raises NotFound, ProducerUnavailable."""
 
+    async def submit(self, request: BuildRequest, *, key: str = "") -> BuildAccepted:
+        """Ask for a build, once for a key. Raises InvalidRequest, Forbidden, Overloaded, ProducerUnavailable."""
+
     def rows_jsonl(self, build_id: str) -> AsyncIterator[bytes]:
         """All row results of a batch as JSON lines, in order of rows, in pieces of any length."""
+
+
+def needs_workspace(spec: JobSpec) -> bool:
+    """Whether a job works with files: rows that need no program pass through memory only."""
+    return spec.rows is None or spec.rows.handler != "builtin"
 
 
 @dataclass(frozen=True)

@@ -169,16 +169,20 @@ def usable_cores() -> float:
 
 def health(data_dir: Path) -> AgentHealth:
     """A sample of the machine, its disk being the one that builds fill; None where the platform does not tell."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    disk = None
-    with suppress(OSError):
-        disk = shutil.disk_usage(folder if (folder := agents_folder(data_dir)).exists() else data_dir).free
     return AgentHealth(
-        load_1m=load,
+        load_1m=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         memory_free_bytes=_meminfo("MemAvailable"),
-        disk_free_bytes=disk,
+        disk_free_bytes=free_disk_bytes(data_dir),
         agent_memory_bytes=_own_memory(),
     )
+
+
+def free_disk_bytes(data_dir: Path) -> int | None:
+    """Room on the disk that builds fill; None where the platform does not tell."""
+    for folder in (agents_folder(data_dir), data_dir):
+        with suppress(OSError):
+            return shutil.disk_usage(folder).free
+    return None
 
 
 def _memory_bytes() -> int | None:

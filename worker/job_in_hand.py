@@ -13,7 +13,7 @@ from buildyard.contracts.messages import Heartbeat, JobFinished
 from buildyard.ports import Broker, ObjectStore
 from buildyard.settings import Settings
 from buildyard.telemetry import logger
-from worker.attempt import Attempt, Producer
+from worker.attempt import Attempt, Producer, needs_workspace
 from worker.capabilities import Tools
 from worker.logs import LogWriter
 from worker.pipeline import StopCause
@@ -43,11 +43,15 @@ class Means:
 
 
 class JobInHand:
-    """A claimed job; `run` works it off, `stop` ends it early."""
+    """A claimed job; `run` works it off, `stop` ends it early.
 
-    def __init__(self, means: Means, spec: JobSpec, heartbeat_seconds: float) -> None:
+    `asked_at` is when the job was first asked for, in seconds of the clock's monotonic time: its lease is no older.
+    """
+
+    def __init__(self, means: Means, spec: JobSpec, heartbeat_seconds: float, asked_at: float) -> None:
         self._means = means
         self._heartbeat_seconds = min(heartbeat_seconds, spec.lease_seconds / 3)
+        self._asked_at = asked_at
         self._stop = StopSignal()
         self._log = logger("job")
         self._workspace = workspace_of(means.settings.data_dir, means.name, spec.job_id, spec.attempt)
@@ -102,7 +106,8 @@ class JobInHand:
 
     async def _beat(self) -> None:
         """Renew the lease; find out when this process was frozen for longer than the lease, and stop first of all."""
-        last, beaten = _boot_seconds(), 0.0
+        last = _boot_seconds()
+        beaten = last - (self._means.clock.monotonic() - self._asked_at)  # as good as one: the lease began no earlier
         while True:
             now = _boot_seconds()
             if now - last > self.spec.lease_seconds:
@@ -126,6 +131,8 @@ class JobInHand:
 
     async def clear_up(self) -> None:
         """Remove what the job left on the disk."""
+        if not needs_workspace(self.spec):
+            return
         try:
             await asyncio.to_thread(self._workspace.remove)
         except OSError as error:  # it is tried again when the agent leaves

@@ -22,7 +22,7 @@ from buildyard.contracts.builds import (
 from buildyard.contracts.messages import JobFinished, StageFinished, StageStarted
 from buildyard.errors import BuildyardError, Overloaded
 from buildyard.telemetry import logger
-from worker.attempt import DISK_IS_FULL, Attempt
+from worker.attempt import DISK_IS_FULL, Attempt, needs_workspace
 from worker.batch.collect import collect_rows
 from worker.batch.prepare import prepare_batch
 from worker.batch.row_sink import RowSink
@@ -81,7 +81,8 @@ class Runner:
         self._attempt.log.open()
 
         async def in_workspace() -> Ending:
-            await asyncio.to_thread(self._attempt.workspace.make)
+            if needs_workspace(self._spec):
+                await asyncio.to_thread(self._attempt.workspace.make)
             return await work()
 
         ending = await self._guarded(StageName.FETCH, in_workspace) or SUCCEEDED
@@ -145,6 +146,9 @@ class Runner:
         prepared = await prepare_batch(self._attempt, project)
         if isinstance(prepared, Ending):
             return prepared
+        if prepared.handler == "call" and self._findings.toolchain != "call":
+            self._findings.toolchain = "call"
+            self._findings.toolchain_why = "call, because the CSV's rows have the column url."
         self._findings.found = prepared
         return None
 

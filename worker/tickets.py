@@ -18,7 +18,7 @@ from buildyard.errors import (
 )
 from buildyard.ports import Delivery, Subscription
 from buildyard.telemetry import logger
-from worker.capabilities import health
+from worker.capabilities import free_disk_bytes
 from worker.job_in_hand import JobInHand, Means
 from worker.joining import Identity, Joining
 from worker.leaving import Leaving, Urgency
@@ -42,21 +42,31 @@ class TicketDesk:
         self._job: JobInHand | None = None
         self._stop_cause: StopCause | None = None
         self._abandoned = asyncio.Event()
+        self._idle_since: float | None = None
         self._ours: deque[tuple[str, int]] = deque(maxlen=_ATTEMPTS_REMEMBERED)
 
     async def serve(self, tickets: Subscription, heartbeat_seconds: float) -> None:
         """Serve tickets until the subscription ends or the agent is to leave."""
+        self._idle_since = self._means.clock.monotonic()
         async for ticket in tickets:
             if self._leaving.decided:
                 await self._settled(ticket, taken=False)
                 return
+            self._idle_since = None
             try:
                 await self._serve(ticket, heartbeat_seconds)
             except BrokerUnavailable as error:
                 # The broker took the ticket back; another agent that gets it is told that its job is done.
                 self._log.warning("a ticket could not be settled", error=str(error))
+            finally:
+                self._idle_since = self._means.clock.monotonic()
             if self._leaving.decided:
                 return
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long no ticket has been in hand; 0 while one is."""
+        return 0 if self._idle_since is None else self._means.clock.monotonic() - self._idle_since
 
     def stop(self, cause: StopCause) -> None:
         """Stop the job in hand, and any that is being claimed this moment."""
@@ -94,19 +104,20 @@ class TicketDesk:
             await self._settled(ticket, taken=False)
             await self._pause(lack)
             return
+        asked_at = self._means.clock.monotonic()
         answer = await self._claim()
         if answer is None:
             await self._settled(ticket, taken=False)
         elif answer.verdict == "unsuited":
             await self._settled(ticket, taken=False)
             await self._pause(answer.reason)
-        elif answer.job is None or await self._run(answer.job, heartbeat_seconds):
+        elif answer.job is None or await self._run(answer.job, heartbeat_seconds, asked_at):
             await self._settled(ticket, taken=True)
 
     def _lack_of_room(self) -> str:
         """Why there is no room for a job on the disk; empty when there is, or when nobody can tell."""
         settings = self._means.settings
-        free = health(settings.data_dir).disk_free_bytes
+        free = free_disk_bytes(settings.data_dir)
         if free is None or free >= settings.work_disk_bytes:
             return ""
         return f"Its disk has {free:,} bytes left; BUILDYARD_WORK_DISK_BYTES asks for {settings.work_disk_bytes:,}."
@@ -147,17 +158,20 @@ class TicketDesk:
 
     # ---------------------------------------------------------------- running
 
-    async def _run(self, spec: JobSpec, heartbeat_seconds: float) -> bool:
+    async def _run(self, spec: JobSpec, heartbeat_seconds: float, asked_at: float) -> bool:
         """Run a job and report its end; whether the broker has confirmed the report."""
         self._log.info("job claimed", job=spec.job_id, attempt=spec.attempt, kind=spec.kind.value)
-        self._job = JobInHand(self._means, spec, heartbeat_seconds)
+        job = self._job = JobInHand(self._means, spec, heartbeat_seconds, asked_at)
         self._ours.append((spec.job_id, spec.attempt))
         if self._stop_cause is not None:
-            self._job.stop(self._stop_cause)
+            job.stop(self._stop_cause)
+        clearing: asyncio.Task[None] | None = None
         try:
-            return await self._confirmed(await self._job.run())
+            finished = await job.run()
+            clearing = asyncio.create_task(job.clear_up())  # meanwhile the broker confirms
+            return await self._confirmed(finished)
         finally:
-            await self._job.clear_up()
+            await (clearing or job.clear_up())
             self._job = None
 
     async def _confirmed(self, finished: JobFinished) -> bool:

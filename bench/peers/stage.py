@@ -16,6 +16,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
+from bench.children import child
 from bench.peers import records
 from bench.peers.contestants import Contestant
 
@@ -98,15 +99,15 @@ class Stage:
 
     async def client(self, *words: str) -> str:
         """Run the contestant's own client; what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            self.contestant.python,
+        async with child(
+            str(self.contestant.python),
             *("-m", "bench.peers.client", self.contestant.app, *words),
             cwd=ROOT,
             env=self._env(50),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await process.communicate()
+        ) as process:
+            output, errors = await process.communicate()
         if process.returncode:
             raise SystemExit(f"{self.contestant.name}: {errors.decode(errors='replace')[-2000:]}")
         return output.decode()

@@ -182,6 +182,10 @@ class BuildStatus(Value):
     end_time: Moment | None
     duration: Duration | None
     queue_position: Count | None
+    estimated_start_time: Moment | None = None
+    """While it waits: when it may begin, where that can be guessed."""
+    estimated_duration: Duration | None = None
+    """Until it has ended: how long it may take in all, where that can be guessed."""
     stages: tuple[StageView, ...]
     agent: AgentOfBuild | None
     toolchain: str
@@ -196,6 +200,8 @@ class BuildStatus(Value):
     source: SourceView
     metadata: dict[str, str]
     warnings: tuple[str, ...]
+    outputs_removed: bool = False
+    """Whether log and artifacts were removed, since their time was over."""
     links: Links
 
 
@@ -319,6 +325,21 @@ class HealthAnswer(Value):
     checks: tuple[CheckView, ...]
 
 
+class ProcessUse(Value):
+    """What a process has used of its machine."""
+
+    cpu_seconds: float = Field(ge=0)
+    """Of all its threads, since it began."""
+    memory_bytes: Count | None = None
+    """Resident; None where the platform does not tell."""
+
+
+class ScalerHealth(HealthAnswer):
+    """How the scaler is, and what it uses itself; None: an older one, which does not tell."""
+
+    process: ProcessUse | None = None
+
+
 class Problem(Value):
     """An error answer as RFC 9457 has it."""
 
@@ -352,6 +373,8 @@ class DecisionList(Value):
     """The newest decisions, newest first."""
 
     decisions: tuple[Decision, ...]
+    next_cursor: str | None = None
+    """Given as `cursor`, it continues with older ones; None: there are none."""
 
 
 class WorkerInfo(Value):

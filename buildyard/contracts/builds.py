@@ -183,6 +183,7 @@ class GitSource(Value):
     type: Literal["git"] = "git"
     url: str
     ref: str
+    submodules: bool = False
 
 
 Source = Annotated[UploadSource | GitSource, Field(discriminator="type")]
@@ -197,6 +198,7 @@ class BuildProperties(Request):
     project_name: str = Field(default="unnamed", pattern=_NAME, examples=["my-project"])
     repository_url: str | None = Field(default=None, max_length=2048)
     git_ref: str = Field(default="HEAD", max_length=255)
+    submodules: bool = False
     solution_path: str | None = Field(default=None, max_length=1024)
     configuration: str = Field(default="Release", pattern=r"^[A-Za-z0-9_.\-]{1,64}$")
     target_framework: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.\-]{1,64}$")
@@ -226,6 +228,11 @@ class BuildProperties(Request):
         return path
 
 
+RowHandler = Literal["builtin", "program", "call", "build"]
+"""What becomes of a batch's rows: the built-in check sees them, or the sender's program; each is a call to an HTTP
+service; or each asks for a build of its own."""
+
+
 class RowSpan(Value):
     """A run of rows: `first` counts from 1, the header not counted."""
 
@@ -240,9 +247,11 @@ class RowsPart(Value):
     key: str
     byte_start: Count
     byte_end: Count
-    handler: Literal["builtin", "program"]
+    handler: RowHandler
     done: tuple[int, ...] = ()
     """Rows whose results are already recorded: an attempt after a crash leaves them out."""
+    sharers: int = Field(default=1, ge=1)
+    """Jobs of the batch, which share the limits of a service that is called."""
 
 
 class RowChunk(Value):
@@ -259,7 +268,7 @@ class BatchFound(Value):
     rows_key: str
     rows: Count
     columns: tuple[str, ...]
-    handler: Literal["builtin", "program"]
+    handler: RowHandler
     chunks: tuple[RowChunk, ...]
 
 

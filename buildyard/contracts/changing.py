@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from buildyard.contracts.builds import Priority
 from buildyard.contracts.wire import Moment, PoolName, Request, Value
@@ -31,6 +31,16 @@ class PauseRequest(Request):
     """Why a pool is paused or resumed."""
 
     reason: str = Field(default="", max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$", examples=["The disks are changed."])
+
+
+class RetryRequest(Request):
+    """How a build is built again.
+
+    `failed_only` true: only what failed of it, and what succeeded is taken over; refused where nothing can be. False:
+    all of it anew. Left out: what succeeded is taken over where that can be, else all is built.
+    """
+
+    failed_only: StrictBool | None = None
 
 
 class PriorityRequest(Request):

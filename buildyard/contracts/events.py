@@ -1,4 +1,7 @@
-"""Events: what clients see of a build, numbered from 1 per build without gaps, so that a reader resumes."""
+"""Events: what clients see of builds.
+
+They are numbered from 1 per build without gaps, and have one order over all builds, so that a reader of either resumes.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ EventType = Literal[
     "build_dead",
     "build_requeued",
     "build_dropped",
+    "build_annotated",
+    "outputs_removed",
     "job_ready",
     "job_claimed",
     "job_ended",
@@ -39,3 +44,20 @@ class BuildEvent(Value):
     type: EventType
     at: Moment
     data: dict[str, Any] = Field(default_factory=dict)
+
+
+class FarmEvent(BuildEvent):
+    """One change of any build, as the stream of all builds tells it.
+
+    `id` is its place in that stream: later events have greater numbers, with gaps. Resume after the last one seen.
+    """
+
+    id: str = Field(pattern=r"^[0-9]{1,19}$")
+    project: str
+    pool: str
+
+
+class StreamReset(Value):
+    """The stream of all builds cannot go on after the id it was given: what was known of builds must be read anew."""
+
+    reason: str

@@ -113,11 +113,13 @@ class WireEnum(StrEnum):
 
 
 def _truth_is_no_number(cls: type[BaseModel], value: object, info: ValidationInfo) -> object:
-    """Refuse `true` where a number is due, which Python would take for 1."""
-    if isinstance(value, bool) and info.field_name is not None:
+    """Refuse `true` where a number is due, which Python would take for 1, and 0 where a truth value is."""
+    if isinstance(value, int | float) and info.field_name is not None:
         wanted = set(_parts(cls.model_fields[info.field_name].annotation))
-        if wanted & {int, float} and bool not in wanted:
+        if isinstance(value, bool) and wanted & {int, float} and bool not in wanted:
             raise PydanticKnownError("int_type" if int in wanted else "float_type")
+        if not isinstance(value, bool) and bool in wanted and not wanted & {int, float}:
+            raise PydanticKnownError("bool_type")
     return value
 
 

@@ -11,6 +11,7 @@ from buildyard.errors import TemporaryError
 from buildyard.guard import Guard, GuardRules
 from orchestrator.api import (
     agents,
+    annotating,
     artifacts,
     builds,
     bundles,
@@ -18,13 +19,14 @@ from orchestrator.api import (
     dead,
     documented,
     events,
+    farm_events,
     health,
     logs,
     problems,
     rows,
     uploads,
 )
-from orchestrator.api.connections import BodyPace
+from orchestrator.api.body_pace import BodyPace
 from orchestrator.api.metrics import RequestTimer
 from orchestrator.api.parts import ApiParts
 
@@ -33,7 +35,9 @@ _ROUTERS = (
     builds.router,
     logs.router,
     events.router,
+    farm_events.router,
     rows.router,
+    annotating.router,
     artifacts.router,
     bundles.router,
     dead.router,

@@ -28,7 +28,7 @@ _DOWNLOAD = "/artifacts/{artifact_id}/download"
     "/builds/{build_id}/artifacts",
     operation_id="list_artifacts",
     summary="List a build's artifacts",
-    responses=answers(200, examples.artifacts, 404, 503),
+    responses=answers(200, examples.artifacts, 404, 410, 503),
 )
 async def list_artifacts(build_id: BuildId, parts: Parts) -> ArtifactList:
     """Every file the build handed back, with its size, its SHA-256 and where to download it."""
@@ -42,7 +42,7 @@ async def list_artifacts(build_id: BuildId, parts: Parts) -> ArtifactList:
     summary="Download an artifact",
     response_class=Response,
     responses={
-        **answers(200, "(the file's bytes)", 404, 416, 503, kind="application/octet-stream"),
+        **answers(200, "(the file's bytes)", 404, 410, 416, 503, kind="application/octet-stream"),
         206: {"description": "The part that `Range` asks for."},
         304: {"description": "The file is the one that `If-None-Match` names."},
     },

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from buildyard.contracts.api import BuildAccepted, BuildList, BuildRequest, BuildStatus, CancelAccepted, Trace
 from buildyard.contracts.builds import BuildState
+from buildyard.contracts.changing import RetryRequest
 from buildyard.errors import InvalidRequest
 from orchestrator.api import examples
 from orchestrator.api.admitted import ADMITTED
-from orchestrator.api.documented import BUILD_BODY, answers
+from orchestrator.api.documented import BUILD_BODY, RETRY_BODY, answers
 from orchestrator.api.json_body import JsonRoute
 from orchestrator.api.once import NewBuildId
 from orchestrator.api.parts import BuildId, Parts
@@ -85,7 +86,10 @@ async def list_builds(
 
 
 @router.get(
-    "/{build_id}", operation_id="get_build", summary="Look at a build", responses=answers(200, examples.build, 404, 503)
+    "/{build_id}",
+    operation_id="get_build",
+    summary="Look at a build",
+    responses=answers(200, examples.build, 404, 410, 503),
 )
 async def get_build(build_id: BuildId, parts: Parts) -> BuildStatus:
     """Where the build stands: its stages, tests, rows, attempts, and why it ended."""
@@ -96,7 +100,7 @@ async def get_build(build_id: BuildId, parts: Parts) -> BuildStatus:
     "/{build_id}/trace",
     operation_id="get_trace",
     summary="Where a build's time went",
-    responses=answers(200, examples.trace, 404, 503),
+    responses=answers(200, examples.trace, 404, 410, 503),
 )
 async def get_trace(build_id: BuildId, parts: Parts) -> Trace:
     """The build's way as spans, oldest first: waiting, each attempt, each stage."""
@@ -110,14 +114,19 @@ async def get_trace(build_id: BuildId, parts: Parts) -> Trace:
     summary="Build an ended build again",
     status_code=202,
     response_description="A new build, whose `retryOf` names the old one, is durable from here on.",
-    responses=answers(202, examples.accepted, 403, 404, 409, 422, 429, 503),
+    responses=answers(202, examples.accepted, 400, 403, 404, 409, 410, 413, 415, 422, 429, 503),
+    openapi_extra=RETRY_BODY,
 )
-async def retry_build(build_id: BuildId, response: Response, parts: Parts, new_id: NewBuildId) -> BuildAccepted:
+async def retry_build(
+    build_id: BuildId, response: Response, parts: Parts, new_id: NewBuildId, request: RetryRequest | None = None
+) -> BuildAccepted:
     """The same sources and request as a new build; of a batch that did not succeed, only rows without a good result.
 
-    A dead letter is settled by it. 409 tells that the build has not ended.
+    `failedOnly` true refuses (409 `no_failed_part`) where nothing can be taken over, false builds all of it anew. A
+    dead letter is settled by it. 409 tells as well that the build has not ended.
     """
-    accepted = await parts.service.retry(build_id, requester=parts.requester, new_id=new_id)
+    failed_only = request.failed_only if request else None
+    accepted = await parts.service.retry(build_id, requester=parts.requester, new_id=new_id, failed_only=failed_only)
     response.headers["Location"] = accepted.links.self_
     return accepted
 
@@ -126,7 +135,7 @@ async def retry_build(build_id: BuildId, response: Response, parts: Parts, new_i
     "/{build_id}/cancel",
     operation_id="cancel_build",
     summary="Cancel a build",
-    responses=answers(200, examples.cancelled, 404, 409, 503),
+    responses=answers(200, examples.cancelled, 404, 409, 410, 503),
 )
 async def cancel_build(build_id: BuildId, parts: Parts) -> CancelAccepted:
     """Cancel; again is fine, and 409 tells that the build had ended otherwise."""

@@ -37,7 +37,7 @@ _UNPACKED_AS = 0o644 << 16
     summary="Download all artifacts of a build as a zip",
     response_class=Response,
     responses={
-        **answers(200, "(the zip's bytes)", 404, 503, kind="application/zip"),
+        **answers(200, "(the zip's bytes)", 404, 410, 503, kind="application/zip"),
         304: {"description": "The bundle is the one that `If-None-Match` names."},
     },
 )

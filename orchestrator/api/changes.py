@@ -69,7 +69,7 @@ async def list_pool_events(name: PoolPath, parts: Parts) -> PoolEventList:
     operation_id="set_priority",
     tags=["builds"],
     summary="Change a build's priority",
-    responses=answers(200, examples.build, 400, 404, 409, 413, 415, 422, 503),
+    responses=answers(200, examples.build, 400, 404, 409, 410, 413, 415, 422, 503),
     openapi_extra=PRIORITY_BODY,
 )
 async def set_priority(build_id: BuildId, request: PriorityRequest, parts: Parts) -> BuildStatus:

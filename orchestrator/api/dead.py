@@ -16,6 +16,7 @@ from buildyard.contracts.dead import (
     RequeueRequest,
 )
 from buildyard.contracts.wire import AskedMoment
+from buildyard.errors import Gone
 from orchestrator.api import examples
 from orchestrator.api.admitted import ADMITTED
 from orchestrator.api.documented import DROP_BODY, REQUEUE_BODY, answers
@@ -86,7 +87,7 @@ async def requeue_dead_letters(request: RequeueRequest, parts: Parts) -> Requeue
     "/{build_id:id}",
     operation_id="get_dead_letter",
     summary="Look at a dead letter",
-    responses=answers(200, examples.dead_letter_detail, 404, 503),
+    responses=answers(200, examples.dead_letter_detail, 404, 410, 503),
 )
 async def get_dead_letter(build_id: BuildId, parts: Parts) -> DeadLetterDetail:
     """Why it died, its attempts, its newest events and the last 50 lines of its log; also once it is settled."""
@@ -101,7 +102,7 @@ async def get_dead_letter(build_id: BuildId, parts: Parts) -> DeadLetterDetail:
     summary="Requeue a dead letter",
     status_code=202,
     response_description="A new build, whose `retryOf` names the dead one, is durable from here on.",
-    responses=answers(202, examples.accepted, 403, 404, 409, 422, 429, 503),
+    responses=answers(202, examples.accepted, 403, 404, 409, 410, 422, 429, 503),
 )
 async def requeue_dead_letter(build_id: BuildId, response: Response, parts: Parts, new_id: NewBuildId) -> BuildAccepted:
     """The same sources and request as a new build; of a batch, only the rows without a good result are run."""
@@ -114,7 +115,7 @@ async def requeue_dead_letter(build_id: BuildId, response: Response, parts: Part
     "/{build_id:id}/drop",
     operation_id="drop_dead_letter",
     summary="Drop a dead letter",
-    responses=answers(200, examples.dead_letter_detail, 400, 404, 409, 413, 415, 422, 503),
+    responses=answers(200, examples.dead_letter_detail, 400, 404, 409, 410, 413, 415, 422, 503),
     openapi_extra=DROP_BODY,
 )
 async def drop_dead_letter(build_id: BuildId, request: DropRequest, parts: Parts) -> DeadLetterDetail:
@@ -124,7 +125,10 @@ async def drop_dead_letter(build_id: BuildId, request: DropRequest, parts: Parts
 
 
 async def _last_lines(parts: ApiParts, build_id: str) -> tuple[str, ...]:
-    segments = await parts.views.log_segments(build_id)
+    try:
+        segments = await parts.views.log_segments(build_id)
+    except Gone:
+        return ()
     question = Question(Wanted(1, None, None), _LAST_LINES, as_text)
     text = b"".join([piece async for piece in stored_log(parts.objects, segments, question)])
     return tuple(text.decode("utf-8", "replace").split("\n")[:-1])

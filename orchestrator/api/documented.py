@@ -27,6 +27,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
     404: ("Not Found", "not_found", "There is no such thing."),
     408: ("Request Timeout", "too_slow", "Nothing of the body came for 60 seconds."),
     409: ("Conflict", "conflict", "The build ended as succeeded; it cannot be cancelled."),
+    410: ("Gone", "gone", "The build was removed: it was kept as long as this farm keeps such."),
     413: ("Request Entity Too Large", "too_large", "The upload is larger than 8589934592 bytes."),
     415: ("Unsupported Media Type", "unsupported_type", "The body is of a type that nothing here reads."),
     416: ("Requested Range Not Satisfiable", "range_not_satisfiable", "The file ends before this range."),
@@ -67,6 +68,8 @@ DRAIN_BODY = body(maintenance=examples.drain_request)
 REQUEUE_BODY = body(those=examples.requeue_request)
 PAUSE_BODY = body(reason=examples.pause_request)
 PRIORITY_BODY = body(high=examples.priority_request)
+RETRY_BODY = body(whole={}, failed_part=examples.retry_request)
+ANNOTATION_BODY = body(coverage=examples.annotation_request)
 DROP_BODY = body(reason=examples.drop_request)
 UPLOAD_BODY: Json = {
     "requestBody": {
@@ -121,6 +124,7 @@ _SHORT_SHAPE: Json = {
         "project_name": {"type": "string", "maxLength": 100},
         "git_url": {"type": "string", "maxLength": 2048},
         "branch": {"type": "string", "maxLength": 255},
+        "submodules": {"type": "boolean"},
     },
 }
 

@@ -16,12 +16,10 @@ from buildyard.errors import TemporaryError
 from orchestrator.api import examples
 from orchestrator.api.documented import answers
 from orchestrator.api.parts import ApiParts, BuildId, Parts
-from orchestrator.api.streams import Streamed
+from orchestrator.api.streams import HEARTBEAT_SECONDS, Streamed
 
 router = APIRouter(prefix="/api/v1/builds", tags=["builds"])
 
-HEARTBEAT_SECONDS = 15.0
-"""After so long without an event a comment is sent, so that both sides notice a dead connection."""
 _TICK_SECONDS = 1.0
 _RECHECK_SECONDS = 5.0
 _PAGE = 500
@@ -34,7 +32,7 @@ _LAST = "build_ended"
     summary="Watch a build's events",
     response_class=Response,
     responses={
-        **answers(200, examples.event_text, 404, 422, 503, kind="text/event-stream"),
+        **answers(200, examples.event_text, 404, 410, 422, 503, kind="text/event-stream"),
         204: {"description": "The build has ended and every event was seen: do not connect again."},
     },
 )
@@ -47,13 +45,13 @@ async def watch_build(
     last_event_id: Annotated[str | None, Header(description="As `after`; browsers send it.")] = None,
 ) -> Response:
     """Every event of the build from number 1, or from the one after the last seen, up to `build_ended`."""
-    seen = after if after is not None else _number(last_event_id)
+    seen = after if after is not None else event_number(last_event_id)
     if await parts.views.build_ended(build_id) and not await parts.views.events(build_id, after=seen, limit=1):
         return Response(status_code=204)
     return Streamed(_events(parts, build_id, seen), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-def _number(text: str | None) -> int:
+def event_number(text: str | None) -> int:
     """A Last-Event-ID of another server, or a broken one, begins from the start."""
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0  # noqa: PLR2004 - no build has so many
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from buildyard.contracts.agents import AgentHealth, AgentJoined, AgentView, Capabilities, ClaimAnswer
+from buildyard.contracts.annotations import Annotation, AnnotationList
 from buildyard.contracts.api import (
     AgentHealthAnswer,
     AgentList,
@@ -33,7 +34,7 @@ from buildyard.contracts.api import (
 from buildyard.contracts.builds import RowResult, TestSummary, UploadKind
 from buildyard.contracts.changing import PoolEvent, PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, DeadLetterView, Requeued, RequeuedList
-from buildyard.contracts.events import BuildEvent
+from buildyard.contracts.events import BuildEvent, FarmEvent
 
 _BUILD_ID = "01938a2e-7c1b-7d8e-9f00-123456789abc"
 _JOB_ID = "01938a2e-7c1c-7d8e-9f00-123456789abc"
@@ -172,6 +173,10 @@ requeued = RequeuedList(
     refused=(),
     next_cursor=None,
 )
+annotation = Annotation(
+    context="coverage", style="Warning", text="Coverage fell from 91 % to 88 %.", at=_after(40), requester="local"
+)
+annotation_list = AnnotationList(annotations=(annotation,))
 cancelled = CancelAccepted(execution_id=_BUILD_ID, status="Cancelling")
 trace = Trace(
     execution_id=_BUILD_ID,
@@ -203,6 +208,8 @@ artifacts = ArtifactList(
 )
 event = BuildEvent(build_id=_BUILD_ID, seq=4, type="stage_started", at=_after(1), data={"stage": "Fetch"})
 event_text = f"id: {event.seq}\ndata: {event.encode().decode()}\n\n"
+farm_event = FarmEvent(id="20480731", project="my-project", pool="linux", **dict(event))
+farm_event_text = f"id: {farm_event.id}\ndata: {farm_event.encode().decode()}\n\n"
 log_text = "Fetching src.tar.gz\nSuccessfully built my_project-1.0-py3-none-any.whl\n"
 joined = AgentJoined(name="linux-1-1", lease_seconds=30, heartbeat_seconds=10)
 agent = AgentView(
@@ -267,6 +274,8 @@ drain_request = {"reason": "maintenance"}
 requeue_request = {"project": "my-project", "reasonCode": "worker_lost", "limit": 100}
 pause_request = {"reason": "The disks are changed."}
 priority_request = {"priority": "High"}
+retry_request = {"failedOnly": True}
+annotation_request = {"context": "coverage", "style": "warning", "text": "Coverage fell from 91 % to 88 %."}
 drop_request = {"reason": "The project is gone."}
 full_build_request = {
     "job": {

@@ -108,6 +108,11 @@ def as_json(number: int, line: Line, job: str, attempt: int) -> str:
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
+def as_event(number: int, line: Line, job: str, attempt: int) -> str:
+    """A server-sent event with all that is known of it; its id is its number."""
+    return f"data: {as_json(number, line, job, attempt)}id: {number}\n\n"
+
+
 class Cursor:
     """How far each attempt's lines were passed on: joins stored segments and live lines into one stream."""
 

@@ -13,6 +13,7 @@ from buildyard.errors import NotFound, TemporaryError
 from buildyard.ports import ObjectStore
 from orchestrator.api.log_lines import Cursor, Line, Renderer, Wanted, last_of, lines_of, numbered, wanted_of
 from orchestrator.api.parts import ApiParts
+from orchestrator.api.streams import HEARTBEAT_SECONDS
 from orchestrator.domain.records import LogSegment
 
 _TICK_SECONDS = 1.0
@@ -28,6 +29,10 @@ class Question:
     wanted: Wanted
     tail: int | None
     render: Renderer
+    beat: bytes = b""
+    """Sent in quiet times, where the form has something that says nothing."""
+    end: bytes = b""
+    """Sent once the build has ended and every line was sent, where the form tells that."""
 
 
 async def stored_log(objects: ObjectStore, segments: Sequence[LogSegment], question: Question) -> AsyncGenerator[bytes]:
@@ -50,29 +55,36 @@ async def followed_log(parts: ApiParts, build_id: str, question: Question) -> As
     Watching begins before the store is read, so that nothing falls between. The stream also ends when the process
     stops; a reader takes it up again with `from`.
     """
-    async with parts.feed.watch(build_id) as watch:
+    async with parts.feed.watch(build_id, recent_lines=True) as watch:
         ended = await parts.views.build_ended(build_id)  # asked before the segments: then these are all of them
         segments = await parts.views.log_segments(build_id)
         async for chunk in stored_log(parts.objects, segments, question):
             yield chunk
         live = _Live(parts, build_id, question, segments)
-        quiet = 0
+        quiet, sent = 0, parts.clock.monotonic()
         while not (ended or live.complete or parts.state() == "stopping"):
             item = await watch.next_item(_TICK_SECONDS)
             quiet = quiet + 1 if item is None else 0
             if isinstance(item, LogLines) and (text := live.fresh(item)):
                 yield text
+                sent = parts.clock.monotonic()
+            if question.beat and parts.clock.monotonic() - sent >= HEARTBEAT_SECONDS:
+                yield question.beat
+                sent = parts.clock.monotonic()
             if watch.overflowed or _wakes(item) or quiet >= _RECHECK_TICKS:
                 watch.overflowed, quiet = False, 0
                 try:
                     ended = await parts.views.build_ended(build_id)
                     async for text in live.catch_up():
                         yield text
+                        sent = parts.clock.monotonic()
                 except TemporaryError:  # the stream outlives an absence of the stores
                     watch.overflowed, ended = True, False
                     await asyncio.sleep(_TICK_SECONDS)
         if ended and (text := live.rest()):
             yield text
+        if (ended or live.complete) and question.end:
+            yield question.end
 
 
 def _wakes(item: BuildEvent | LogLines | None) -> bool:

@@ -59,6 +59,13 @@ class Metrics:
             ["pool"],
             registry=self._registry,
         )
+        self._removed = Counter(
+            "removed",
+            "What was removed because its time was over: builds, outputs (log and artifacts of one), leftovers of one,"
+            " orphans (objects), dead_messages and tickets.",
+            ["what"],
+            registry=self._registry,
+        )
         for state in BuildState:
             if state.terminal:
                 self._builds.labels(state.value)
@@ -78,6 +85,10 @@ class Metrics:
     def report_refused(self, report: str) -> None:
         """A report of this type was refused: its attempt is over."""
         self._refused.labels(report).inc()
+
+    def removed(self, what: str, count: int) -> None:
+        """So many of something were removed, since their time was over."""
+        self._removed.labels(what).inc(count)
 
     def reading_unknown(self, pool: str) -> None:
         """The broker did not say how many tickets wait in this pool's queue."""
@@ -116,6 +127,12 @@ def _gauges(
             states.add_metric([BuildState(status).value], count)
         yield states
         yield from _pool_gauges(counts.pools)
+        if counts.sizes is not None:
+            yield GaugeMetricFamily("store_bytes", "Bytes of the database.", value=counts.sizes.total_bytes)
+            rows = GaugeMetricFamily("store_table_rows", "Rows of each table, about.", labels=["table"])
+            for table, count in sorted(counts.sizes.rows.items()):
+                rows.add_metric([table], count)
+            yield rows
     depth = GaugeMetricFamily("queue_depth", "Tickets ready in a pool's queue, by the broker.", labels=["pool"])
     for pool, known in depths:
         depth.add_metric([pool], known.ready)

@@ -16,6 +16,7 @@ from orchestrator.api.gate import Gate
 from orchestrator.api.metrics import Metrics
 from orchestrator.feed import Feed
 from orchestrator.service import Service
+from orchestrator.tail import Tail
 from orchestrator.views import Views
 
 ProcessState = Literal["starting", "ok", "stopping"]
@@ -35,6 +36,7 @@ class ApiParts:
     metrics: Metrics
     state: Callable[[], ProcessState]
     gate: Gate
+    tail: Tail
 
     @property
     def requester(self) -> str:

@@ -30,7 +30,7 @@ _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
     operation_id="list_rows",
     summary="Read the row results of a batch",
     response_model=RowList,
-    responses=answers(200, examples.rows, 404, 422, 503),
+    responses=answers(200, examples.rows, 404, 410, 422, 503),
 )
 async def list_rows(
     build_id: BuildId,

@@ -14,6 +14,9 @@ from orchestrator.api.problems import too_slow
 STALL_SECONDS = 60.0
 """A body of which nothing came for so long is given up."""
 
+HEARTBEAT_SECONDS = 15.0
+"""After so long without anything to send, a stream of events sends a comment, so that a dead connection is noticed."""
+
 
 class Closable(Protocol):
     """Bytes to send, and a way to stop making them."""

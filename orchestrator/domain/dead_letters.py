@@ -34,11 +34,14 @@ def is_dead(state: BuildState, code: ReasonCode) -> bool:
     return code in DEAD_CODES and state in {BuildState.FAILED, BuildState.TIMED_OUT, BuildState.REJECTED}
 
 
-def again(old: Build, new_id: str, requester: str, now: datetime) -> Build:
+def again(old: Build, new_id: str, requester: str, now: datetime, *, failed_only: bool | None = None) -> Build:
     """The same request once more, as a new build that names the old one.
 
+    `failed_only` true wants only what failed of it, false all of it anew, None what can be had.
+
     Raises:
-        Conflict: the old one has not ended, or its upload was infected or is kept no more.
+        Conflict: the old one has not ended, or its upload was infected or is kept no more; (code `no_failed_part`)
+            nothing of it can be taken over, though that is wanted.
     """
     if not old.state.terminal:
         raise Conflict(
@@ -48,6 +51,10 @@ def again(old: Build, new_id: str, requester: str, now: datetime) -> Build:
         raise Conflict("The build's upload was infected and is gone.", remedy="Upload clean sources.")
     if old.source_gone:
         raise upload_gone()
+    if failed_only and (why := _why_nothing_is_kept(old)):
+        error = Conflict(why, remedy="Retry without `failedOnly`: then all of it is built again.")
+        error.code = "no_failed_part"
+        raise error
     return Build(
         id=new_id,
         project=old.project,
@@ -61,6 +68,7 @@ def again(old: Build, new_id: str, requester: str, now: datetime) -> Build:
         requester=requester,
         created_at=now,
         retry_of=old.id,
+        carries=failed_only is not False,
         warnings=old.warnings,
     )
 
@@ -117,6 +125,22 @@ def carries_over(old: Build, new: Build, found: BatchFound) -> bool:
 
     They do when both read the same bytes and the earlier one left something undone. A branch may have moved on.
     """
-    fixed = isinstance(new.source, UploadSource) or _FULL_COMMIT.fullmatch(new.source.ref) is not None
+    fixed = _is_fixed(new)
     same = old.source == new.source and old.properties == new.properties and old.rows_total == found.rows
     return fixed and same and old.state is not BuildState.SUCCEEDED
+
+
+def _why_nothing_is_kept(old: Build) -> str:
+    """Why no part of a build can stand for one that repeats it, in a sentence; empty where one can."""
+    if old.state is BuildState.SUCCEEDED:
+        return "The build succeeded: nothing of it failed."
+    if old.rows_total is None:
+        return "The build is no batch whose rows are known: it succeeds or fails as a whole."
+    if not _is_fixed(old):
+        return "The build was of a branch, which may have moved on: its rows may not be the same any more."
+    return ""
+
+
+def _is_fixed(build: Build) -> bool:
+    """Whether the build's source holds the same bytes whenever it is fetched."""
+    return isinstance(build.source, UploadSource) or _FULL_COMMIT.fullmatch(build.source.ref) is not None

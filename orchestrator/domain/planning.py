@@ -59,6 +59,7 @@ def plan_batch(
                 byte_start=chunk.byte_start,
                 byte_end=chunk.byte_end,
                 handler=found.handler,
+                sharers=len(found.chunks),
             ),
         )
         for job_id, chunk in zip(new_ids, found.chunks, strict=False)

@@ -24,6 +24,7 @@ from buildyard.contracts.builds import (
 )
 from buildyard.contracts.events import EventType
 from buildyard.contracts.messages import CancelJob
+from orchestrator.domain.retention import Kept
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,13 @@ class Build:
     event_seq: int = 0
     log_lines: int = 0
     retry_of: str | None = None
+    carries: bool = True
+    """Whether what succeeded in the build that it repeats stands for it too."""
     warnings: tuple[str, ...] = ()
     source_gone: bool = False
     """Whether its upload was let go: it cannot be built again."""
+    kept: Kept = Kept.ALL
+    """What the farm keeps of it."""
 
 
 @dataclass(frozen=True)

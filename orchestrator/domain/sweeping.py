@@ -18,6 +18,8 @@ SETTLING = 0.25
 """So much of a lease workers need to be back after an outage: that much of each stretch of hearing does not count."""
 UNSURE = 0.5
 """Two proofs that reports can be heard, further apart than so much of a lease, say nothing of the time between."""
+SPARE_TICKETS = 100
+"""Tickets without a ready job that are left to agents, which drop what they find no job for."""
 FIRST_TICKETS = 200
 """As many tickets are reissued at once where the broker counts none: its 0 may be a false one."""
 
@@ -110,6 +112,11 @@ def _queued_too_long(
         reason = f"The pool {build.pool} had no agent for {limits.no_agent_seconds / 60:g} min. {why_nobody}".rstrip()
         return end(build, BuildState.FAILED, ReasonCode.NO_AGENT, reason, now)
     return None
+
+
+def tickets_to_drop(ready: int, tickets: int) -> int:
+    """How many tickets are too many for so many ready jobs; a few are let be, since jobs and tickets come and go."""
+    return max(0, tickets - ready - SPARE_TICKETS)
 
 
 def tickets_to_reissue(ready: int, tickets: int, pending: int) -> int:

@@ -11,10 +11,11 @@ from orchestrator.service.core import Farm, Outlets, links_of
 from orchestrator.service.dispatching import Dispatching
 from orchestrator.service.recording import Recording
 from orchestrator.service.remembering import Remembering
+from orchestrator.service.removing import Removing
 from orchestrator.service.reviving import Reviving
 
 __all__ = ["Farm", "Outlets", "Service", "links_of"]
 
 
-class Service(Reviving, Remembering, Changing, Dispatching, Recording):
-    """Submitting, reviving, remembering, changing, handing out, recording."""
+class Service(Reviving, Remembering, Changing, Dispatching, Recording, Removing):
+    """Submitting, reviving, remembering, changing, handing out, recording, removing."""

@@ -1,9 +1,11 @@
-"""What people change while builds wait: pausing and resuming a pool's intake, a build's priority."""
+"""What people change beside building: a pool's intake, a build's priority, what is pinned to it."""
 
 from __future__ import annotations
 
+from buildyard.contracts.annotations import Annotation, AnnotationRequest
 from buildyard.contracts.builds import Priority
 from buildyard.errors import NotFound
+from orchestrator.domain.annotating import annotate
 from orchestrator.domain.changing import reprioritised
 from orchestrator.service.core import Core
 
@@ -39,3 +41,21 @@ class Changing(Core):
             saved = await tx.save(step)
             await tx.set_priority(build_id, priority)
         self._tell(saved)
+
+    async def annotate(self, build_id: str, request: AnnotationRequest, *, requester: str) -> Annotation:
+        """Pin words to a build, also when it has ended.
+
+        Raises:
+            NotFound: no such build.
+            Conflict: it has as many annotations as it takes.
+        """
+        async with self._store.begin() as tx:
+            build = await tx.lock_build(build_id)
+            known = await tx.queries.annotations(build_id)
+            pinned, step = annotate(build, known, request, requester, await tx.now())
+            if step is None:
+                return pinned
+            await tx.put_annotation(build_id, pinned)
+            saved = await tx.save(step)
+        self._feed.publish(saved.events)
+        return pinned

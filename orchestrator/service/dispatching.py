@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
+from buildyard.clock import Clock
 from buildyard.contracts.agents import (
     AgentJoined,
     AgentRegistration,
@@ -14,22 +17,43 @@ from buildyard.contracts.agents import (
 )
 from buildyard.contracts.builds import BuildState, JobSpec, JobState
 from buildyard.contracts.messages import DrainAgent
-from buildyard.errors import Conflict, InvalidRequest, NotFound
+from buildyard.errors import Conflict, InvalidRequest, NotFound, PermanentError
+from buildyard.grouping import Grouped
+from buildyard.ports import ObjectStore
 from orchestrator.domain import lifecycle
 from orchestrator.domain.access import lacking
 from orchestrator.domain.changing import why_paused
-from orchestrator.domain.records import Agent, Attempt, Build, Job, Refusal
+from orchestrator.domain.records import Agent, Attempt, Build, Job, Refusal, Step
 from orchestrator.domain.showing import show_agent, slot_of
-from orchestrator.service.core import Core
+from orchestrator.feed import Feed
+from orchestrator.service.core import Core, Farm, Outlets
+from orchestrator.store import Store
 from orchestrator.store.transaction import Saved, Transaction
 
 _CLAIM_TRIES = 50
 """Other agents may take the best job first; with so many at once, somebody else is served all the same."""
 _LEAST_TIMEOUT = 1.0
+_GROUP_MOST = 16
+_WAITING_MOST = 2000
+"""Claims that wait for a slow database; with more, the next ones are told to come again."""
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """An agent asks for a job."""
+
+    agent: str
+    request: ClaimRequest
 
 
 class Dispatching(Core):
     """Handing jobs to agents."""
+
+    def __init__(
+        self, store: Store, objects: ObjectStore, feed: Feed, farm: Farm, clock: Clock, outlets: Outlets
+    ) -> None:
+        super().__init__(store, objects, feed, farm, clock, outlets)
+        self._claiming = Grouped(self._claim_all, most=_GROUP_MOST, waiting_most=_WAITING_MOST)
 
     async def register(self, registration: AgentRegistration) -> AgentJoined:
         """An agent joins its pool.
@@ -77,29 +101,17 @@ class Dispatching(Core):
     async def claim(self, agent: str, request: ClaimRequest) -> ClaimAnswer:
         """Give an agent that holds a ticket the pool's best ready job; the same claim gets the same answer.
 
+        Claims that come at the same time share their transactions.
+
         Raises:
             NotFound: the agent never joined, or left: it joins again.
+            InvalidRequest: it belongs to another pool.
+            Overloaded: too many claims wait.
         """
-        saved: Saved | None = None
-        async with self._store.begin() as tx:
-            known = await tx.agent(agent)
-            if known is None or known.left:
-                raise NotFound(f"There is no agent {agent}.", remedy="Register first.")
-            if known.pool != request.pool:
-                raise InvalidRequest(f"Agent {agent} belongs to the pool {known.pool}.", field="pool")
-            if (again := await tx.attempt_of_claim(request.claim_id)) is not None:
-                return await self._same_answer(tx, again)
-            if known.draining:
-                return ClaimAnswer(verdict="unsuited", reason="The agent is draining: it takes nothing more.")
-            if paused := why_paused(await tx.pool_change(request.pool)):
-                return ClaimAnswer(verdict="unsuited", reason=paused)
-            taken = await self._take(tx, known, request)
-            if taken is None:
-                return ClaimAnswer(verdict="none", reason="No job of the pool is ready.")
-            saved, job, attempt = taken
-            spec = await self._spec(tx, saved.build, job, attempt)
-        self._tell(saved)
-        return ClaimAnswer(verdict="job", job=spec)
+        answer = await self._claiming.do(_Claim(agent, request))
+        if isinstance(answer, PermanentError):
+            raise answer
+        return answer
 
     async def drain(self, agent: str, reason: str) -> AgentView:
         """Ask an agent to finish what it has and leave.
@@ -133,20 +145,68 @@ class Dispatching(Core):
             "Install what is missing, or declare the pool's capabilities as they are.",
         )
 
-    async def _take(self, tx: Transaction, agent: Agent, request: ClaimRequest) -> tuple[Saved, Job, Attempt] | None:
+    async def _claim_all(self, claims: Sequence[_Claim]) -> list[ClaimAnswer | PermanentError]:
+        """Answer claims in their order. One that is answered keeps its answer, also when a later one fails them all."""
+        answers: list[ClaimAnswer | PermanentError] = []
+        while len(answers) < len(claims):
+            answers += await self._claim_of_one_build(claims[len(answers) :])
+        return answers
+
+    async def _claim_of_one_build(self, claims: Sequence[_Claim]) -> list[ClaimAnswer | PermanentError]:
+        """Answer the first claim, and those after it for as long as they get jobs of the same build.
+
+        A transaction holds one build and waits for no second one: two that did so could wait for each other.
+        """
+        answers: list[ClaimAnswer | PermanentError] = []
+        taken: list[Saved] = []
+        async with self._store.begin() as tx:
+            for claim in claims:
+                held = taken[0].build.id if taken else None
+                try:
+                    found = await self._claim(tx, claim, held)
+                except PermanentError as refusal:  # of a claim that has changed nothing
+                    answers.append(refusal)
+                    continue
+                if found is None:
+                    break
+                answer, saved = found
+                answers.append(answer)
+                taken += [saved] if saved else []
+        for saved in taken:
+            self._tell(saved)
+        return answers
+
+    async def _claim(self, tx: Transaction, claim: _Claim, held: str | None) -> tuple[ClaimAnswer, Saved | None] | None:
+        """The answer to a claim; None when it needs a build beside the one that is held."""
+        request = claim.request
+        known = await tx.claimant(claim.agent, request.pool, request.claim_id)
+        if known is None or known.agent.left:
+            raise NotFound(f"There is no agent {claim.agent}.", remedy="Register first.")
+        if known.agent.pool != request.pool:
+            raise InvalidRequest(f"Agent {claim.agent} belongs to the pool {known.agent.pool}.", field="pool")
+        if known.again is not None:
+            other = held not in {None, known.again.build_id}
+            return None if other else (await self._same_answer(tx, known.again), None)
+        if known.agent.draining:
+            return _unsuited("The agent is draining: it takes nothing more."), None
+        if paused := why_paused(known.pool_change):
+            return _unsuited(paused), None
+        step = await self._best(tx, known.agent, request, held)
+        if step is None or step.job is None or step.attempt is None:
+            return None if held else (ClaimAnswer(verdict="none", reason="No job of the pool is ready."), None)
+        saved = await tx.save(step)
+        spec = await self._spec(tx, saved.build, step.job, step.attempt)
+        return ClaimAnswer(verdict="job", job=spec), saved
+
+    async def _best(self, tx: Transaction, agent: Agent, request: ClaimRequest, held: str | None) -> Step | None:
+        """An attempt at the best ready job begins, of the build that is held if one is."""
         for _ in range(_CLAIM_TRIES):
-            best = await tx.best_ready(request.pool)
+            best = await tx.best_ready(request.pool, of_build=held)
             if best is None:
                 return None
-            build, job_id = best
-            job = await tx.job(job_id)
-            if job is None or job.state is not JobState.READY:
-                continue
-            step = lifecycle.claim(build, job, agent, request.claim_id, self._farm.limits, await tx.now())
-            saved = await tx.save(step)
-            if step.job is None or step.attempt is None:
-                raise InvalidRequest("A claim must make an attempt.")
-            return saved, step.job, step.attempt
+            build, job = best
+            if job.state is JobState.READY:
+                return lifecycle.claim(build, job, agent, request.claim_id, self._farm.limits, await tx.now())
         return None
 
     async def _same_answer(self, tx: Transaction, attempt: Attempt) -> ClaimAnswer:
@@ -160,7 +220,7 @@ class Dispatching(Core):
         now = await tx.now()
         ends_at = (build.started_at or now) + timedelta(minutes=build.properties.timeout_minutes)
         part = job.part
-        if part is not None:
+        if part is not None and _may_have_results(build, attempt):
             done = await tx.done_rows(build.id, part.span.first, part.span.count)
             part = part.model_copy(update={"done": done})
         return JobSpec(
@@ -179,6 +239,15 @@ class Dispatching(Core):
             output_prefix=output_prefix(attempt),
             rows=part,
         )
+
+
+def _may_have_results(build: Build, attempt: Attempt) -> bool:
+    """Whether rows may have results before an attempt: of an earlier attempt, or of the build that this one repeats."""
+    return attempt.number > 1 or build.retry_of is not None
+
+
+def _unsuited(reason: str) -> ClaimAnswer:
+    return ClaimAnswer(verdict="unsuited", reason=reason)
 
 
 def output_prefix(attempt: Attempt) -> str:

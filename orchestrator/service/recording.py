@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from buildyard.contracts.builds import BatchFound, JobKind, Outcome
@@ -23,6 +24,7 @@ from buildyard.telemetry import logger
 from orchestrator.domain import lifecycle
 from orchestrator.domain.dead_letters import carries_over
 from orchestrator.domain.records import Attempt, Build, EventDraft, Job, JobCounts, Step
+from orchestrator.domain.retention import Kept
 from orchestrator.domain.sweeping import lapsed, needs_renewal
 from orchestrator.service.core import Core
 from orchestrator.service.dispatching import output_prefix
@@ -48,19 +50,19 @@ class Recording(Core):
         """
         if isinstance(report, AgentHeartbeat | AgentLeft):
             return await self._record_agent(report)
-        try:
-            async with self._store.begin() as tx:
-                saved = await self._record_attempt(tx, report)
-        except NotFound as error:
-            saved = _over(report, str(error))
-        if isinstance(saved, AttemptOver):
-            self._outlets.controls((saved,))
-            self._outlets.refused(report.type)
-        if not isinstance(saved, Saved):
-            _log.info("refused", report=report.type, job=report.job_id, attempt=report.attempt, agent=report.agent)
-            return False
-        self._tell(saved)
-        return True
+        [changed] = await self.record_together([report])
+        return changed
+
+    async def record_together(self, reports: Sequence[AttemptReport]) -> list[bool]:
+        """Record reports in their order in one transaction, all or none; which of them change anything.
+
+        Raises:
+            as `record`: the fault is one report's, and none is recorded.
+        """
+        async with self._store.begin() as tx:
+            await tx.lock_builds({report.build_id for report in reports})
+            found = [await self._record_attempt(tx, report) for report in reports]
+        return [self._told(report, saved) for report, saved in zip(reports, found, strict=True)]
 
     async def expire(self, attempt: Attempt, heard_until: datetime) -> bool:
         """End an attempt whose lease ran out by the store's clock; False when it lives after all.
@@ -83,6 +85,17 @@ class Recording(Core):
 
     # ------------------------------------------------------------------ inside
 
+    def _told(self, report: AttemptReport, saved: Saved | AttemptOver | None) -> bool:
+        """Hand on what came of a report; whether it changed anything."""
+        if isinstance(saved, AttemptOver):
+            self._outlets.controls((saved,))
+            self._outlets.refused(report.type)
+        if not isinstance(saved, Saved):
+            _log.info("refused", report=report.type, job=report.job_id, attempt=report.attempt, agent=report.agent)
+            return False
+        self._tell(saved)
+        return True
+
     async def _record_agent(self, report: AgentHeartbeat | AgentLeft) -> bool:
         async with self._store.begin() as tx:
             agent = await tx.agent(report.agent)
@@ -95,13 +108,17 @@ class Recording(Core):
         return True
 
     async def _record_attempt(self, tx: Transaction, report: AttemptReport) -> Saved | AttemptOver | None:
-        build = await tx.lock_build(report.build_id)
-        job = await tx.job(report.job_id)
-        attempt = await tx.attempt(report.job_id, report.attempt)
-        if job is None or attempt is None or job.build_id != build.id:
+        try:
+            build = await tx.lock_build(report.build_id)
+        except NotFound as error:
+            return _over(report, str(error))
+        known = await tx.attempt_and_job(report.job_id, report.attempt)
+        if known is None or known[1].build_id != build.id:
             return _over(report, "There is no such attempt.")
+        attempt, job = known
         if attempt.ended_at is not None:
-            kept = await _note(tx, build, attempt, report) if _overtaken(job, attempt, report) else None
+            late = build.kept is Kept.ALL and _overtaken(job, attempt, report)
+            kept = await _note(tx, build, attempt, report) if late else None
             return kept or _over(report, attempt.reason)
         if isinstance(report, JobFinished):
             return await self._finish(tx, build, job, attempt, report)
@@ -131,7 +148,7 @@ async def _earlier(tx: Transaction, build: Build, found: BatchFound) -> Build | 
     """The build whose finished rows stand for this one: the newest before it that came so far as to have any."""
     before: Build | None = build
     for _ in range(_LONGEST_CHAIN):
-        if before is None or before.retry_of is None:
+        if before is None or before.retry_of is None or not before.carries:
             return None
         before = await tx.build_if_kept(before.retry_of)
         if before is not None and before.rows_total is not None:

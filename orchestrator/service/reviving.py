@@ -16,16 +16,23 @@ from orchestrator.store.queries import DeadFilter
 class Reviving(Submitting):
     """Retrying builds, requeueing and dropping dead letters."""
 
-    async def retry(self, build_id: str, *, requester: str, new_id: str | None = None) -> BuildAccepted:
+    async def retry(
+        self, build_id: str, *, requester: str, new_id: str | None = None, failed_only: bool | None = None
+    ) -> BuildAccepted:
         """Build an ended build's request again; if it is a dead letter, that settles it.
+
+        `failed_only` true wants only what failed of it, false all of it anew, None what can be had.
 
         Raises:
             NotFound: no such build.
-            Conflict: it has not ended, or its upload was infected or is kept no more.
+            Conflict: it has not ended, or its upload was infected or is kept no more; or nothing can be taken over,
+                though that is wanted.
             InvalidRequest: the farm has its pool no more, or allows no such timeout.
             Forbidden: its repository's host is not among the farm's.
         """
-        return await self._accepted(await self._again(build_id, requester, only_dead=False, new_id=new_id))
+        return await self._accepted(
+            await self._again(build_id, requester, only_dead=False, new_id=new_id, failed_only=failed_only)
+        )
 
     async def requeue(self, build_id: str, *, requester: str, new_id: str | None = None) -> BuildAccepted:
         """Build a dead letter again; raises as `retry` does, and Conflict when it is none, or settled."""
@@ -61,7 +68,15 @@ class Reviving(Submitting):
 
     # ------------------------------------------------------------------ inside
 
-    async def _again(self, build_id: str, requester: str, *, only_dead: bool, new_id: str | None = None) -> Build:
+    async def _again(
+        self,
+        build_id: str,
+        requester: str,
+        *,
+        only_dead: bool,
+        new_id: str | None = None,
+        failed_only: bool | None = None,
+    ) -> Build:
         async with self._store.read() as queries:
             source = (await queries.build(build_id)).source
         there = await self._is_there(source)
@@ -70,7 +85,8 @@ class Reviving(Submitting):
             letter = await tx.dead_letter(build_id)
             if only_dead:
                 dead_letters.waiting_letter(letter)
-            new = dead_letters.again(old, new_id or self._clock.new_id(), requester, await tx.now())
+            id_ = new_id or self._clock.new_id()
+            new = dead_letters.again(old, id_, requester, await tx.now(), failed_only=failed_only)
             if not there:
                 raise dead_letters.upload_gone()
             self._check_build(new)

@@ -15,13 +15,13 @@ from buildyard.errors import InvalidRequest, NotFound
 from buildyard.grouping import Grouped
 from buildyard.ports import ObjectStore
 from orchestrator.domain import lifecycle
+from orchestrator.domain.estimating import Estimate
 from orchestrator.domain.planning import first_job, strategy_used
 from orchestrator.domain.records import Build, EventDraft, Step
 from orchestrator.domain.retrying import is_due
-from orchestrator.domain.schedule import Estimate, estimate
 from orchestrator.feed import Feed
 from orchestrator.service.core import Core, Farm, Outlets, links_of
-from orchestrator.service.outlook import Outlook
+from orchestrator.service.outlook import Outlook, forecast
 from orchestrator.store import Store
 
 _GROUP_MOST = 64
@@ -76,7 +76,7 @@ class Submitting(Core):
         if not job.repository_url:
             raise InvalidRequest("The build names no repository.", field="job.repositoryUrl")
         check_git_source(job.repository_url, job.git_ref, self._farm.git_hosts, self._farm.git_local_roots)
-        source = GitSource(url=job.repository_url, ref=job.git_ref)
+        source = GitSource(url=job.repository_url, ref=job.git_ref, submodules=job.submodules)
         return await self.submit(request, source, requester=requester, build_id=build_id)
 
     async def keep_upload(self, upload: UploadSource, *, requester: str) -> UploadStored:
@@ -203,7 +203,7 @@ class Submitting(Core):
             now = await tx.now()
             steps = [self._received(self._build_of(wanted, now), now) for wanted in group]
             builds = [step.build for step in steps]
-            queue = await self._outlook.look(tx.queries, builds, now - self._silence)
+            queue = await self._outlook.look(tx.queries, builds, now - self._silence, now)
             saved = await tx.create_all(steps)
         for one in saved:
             self._tell(one)
@@ -238,11 +238,8 @@ class Submitting(Core):
 
     async def _accepted(self, build: Build) -> BuildAccepted:
         async with self._store.read() as queries:
-            now = await queries.now()
-            position = await queries.jobs_ahead(build)
-            past = await queries.past_seconds(build.project)
-            agents = await queries.agents_present(build.pool, now - self._silence)
-        return _answer(build, position, estimate(position, agents, past, now))
+            position, guess = await forecast(queries, build, self._silence)
+        return _answer(build, position, guess)
 
 
 def _answer(build: Build, position: int, guess: Estimate) -> BuildAccepted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import and_, delete, insert, select, update
 
+from buildyard.contracts.annotations import Annotation
 from buildyard.contracts.builds import JobState, Priority
 from orchestrator.domain.changing import PoolChange
 from orchestrator.store import schema as t
@@ -31,6 +32,12 @@ class Changes(Keys):
         newest = select(columns.seq).where(columns.pool == pool).order_by(columns.seq.desc()).limit(CHANGES_KEPT)
         old = and_(columns.pool == pool, columns.seq.not_in(newest.scalar_subquery()))
         await self._db.execute(delete(t.pool_changes).where(old))
+
+    async def put_annotation(self, build_id: str, pinned: Annotation) -> None:
+        """Pin words to a build, in place of those of the same context."""
+        change = pinned.model_dump(exclude={"context"})
+        values = {"build_id": build_id, "context": pinned.context, **change}
+        await self._upsert(t.build_annotations, values, ("build_id", "context"), change)
 
     async def set_priority(self, build_id: str, priority: Priority) -> None:
         """A build and those of its jobs that no agent has yet are as urgent as this."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -30,10 +32,16 @@ from buildyard.contracts.builds import (
     TestSummary,
     UploadSource,
 )
-from buildyard.contracts.events import BuildEvent
+from buildyard.contracts.events import BuildEvent, FarmEvent
 from orchestrator.domain.records import Agent, Attempt, Build, DeadLetter, Job, LogSegment, StoredArtifact, StoredStage
+from orchestrator.domain.retention import Kept
 
 _SOURCE: TypeAdapter[UploadSource | GitSource] = TypeAdapter(Source)
+Record = RowMapping | Mapping[str, Any]
+"""A table's row by the names of its columns."""
+_KEPT = 256
+_KEPT_CHARACTERS = 4096
+"""Texts up to this length are read once and their values kept: those of a build or agent come again and again."""
 
 
 def source_to_text(source: Source) -> str:
@@ -43,7 +51,30 @@ def source_to_text(source: Source) -> str:
 
 def source_from_text(text: str) -> Source:
     """A source from JSON."""
+    return _short_source(text) if len(text) <= _KEPT_CHARACTERS else _SOURCE.validate_json(text)
+
+
+@lru_cache(_KEPT)
+def _short_source(text: str) -> Source:
     return _SOURCE.validate_json(text)
+
+
+def _properties_from(text: str) -> BuildProperties:
+    return _short_properties(text) if len(text) <= _KEPT_CHARACTERS else BuildProperties.model_validate_json(text)
+
+
+@lru_cache(_KEPT)
+def _short_properties(text: str) -> BuildProperties:
+    return BuildProperties.model_validate_json(text)
+
+
+def _capabilities_from(text: str) -> Capabilities:
+    return _short_capabilities(text) if len(text) <= _KEPT_CHARACTERS else Capabilities.model_validate_json(text)
+
+
+@lru_cache(_KEPT)
+def _short_capabilities(text: str) -> Capabilities:
+    return Capabilities.model_validate_json(text)
 
 
 def build_values(build: Build) -> dict[str, Any]:
@@ -64,11 +95,15 @@ def build_values(build: Build) -> dict[str, Any]:
         "requester": build.requester,
         "created_at": build.created_at,
         "retry_of": build.retry_of,
+        "carries": build.carries,
         "warnings": json.dumps(build.warnings),
-        "event_seq": build.event_seq,
-        "log_lines": build.log_lines,
-        **build_changes(build),
+        **build_state(build),
     }
+
+
+def build_state(build: Build) -> dict[str, Any]:
+    """The columns of a build that may change in its life, but for those that only people change."""
+    return {**build_changes(build), "event_seq": build.event_seq, "log_lines": build.log_lines}
 
 
 def build_changes(build: Build) -> dict[str, Any]:
@@ -90,7 +125,7 @@ def build_changes(build: Build) -> dict[str, Any]:
     }
 
 
-def build_from(row: RowMapping) -> Build:
+def build_from(row: Record) -> Build:
     """A build from its row."""
     return Build(
         id=row["id"],
@@ -100,9 +135,10 @@ def build_from(row: RowMapping) -> Build:
         strategy_used=Strategy(row["strategy_used"]),
         priority=list(Priority)[row["priority"]],
         force_clean=row["force_clean"],
-        properties=BuildProperties.model_validate_json(row["properties"]),
+        properties=_properties_from(row["properties"]),
         source=source_from_text(row["source"]),
         source_gone=row["source_gone"],
+        kept=Kept(row["kept"]),
         requester=row["requester"],
         created_at=row["created_at"],
         state=BuildState(row["state"]),
@@ -120,6 +156,7 @@ def build_from(row: RowMapping) -> Build:
         rows_failed=row["rows_failed"],
         event_seq=row["event_seq"],
         log_lines=row["log_lines"],
+        carries=row["carries"],
         retry_of=row["retry_of"],
         warnings=tuple(json.loads(row["warnings"])),
     )
@@ -133,17 +170,28 @@ def job_values(job: Job) -> dict[str, Any]:
         "kind": job.kind.value,
         "pool": job.pool,
         "priority": job.priority.rank,
+        "part": job.part.model_dump_json() if job.part else None,
+        **job_state(job),
+    }
+
+
+JOB_STATE = ("state", "attempt", "crashes", "failures", "ready_at", "not_before")
+"""The columns of a job that decisions change."""
+
+
+def job_state(job: Job) -> dict[str, Any]:
+    """These columns of a job."""
+    return {
         "state": job.state.value,
         "attempt": job.attempt,
         "crashes": job.crashes,
         "failures": job.failures,
         "ready_at": job.ready_at,
         "not_before": job.not_before,
-        "part": job.part.model_dump_json() if job.part else None,
     }
 
 
-def job_from(row: RowMapping) -> Job:
+def job_from(row: Record) -> Job:
     """A job from its row."""
     return Job(
         id=row["id"],
@@ -179,7 +227,7 @@ def attempt_values(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def attempt_from(row: RowMapping) -> Attempt:
+def attempt_from(row: Record) -> Attempt:
     """An attempt from its row."""
     return Attempt(
         job_id=row["job_id"],
@@ -202,7 +250,7 @@ def dead_letter_values(letter: DeadLetter) -> dict[str, Any]:
     return asdict(letter)
 
 
-def dead_letter_from(row: RowMapping) -> DeadLetter:
+def dead_letter_from(row: Record) -> DeadLetter:
     """A dead letter from its row."""
     return DeadLetter(
         build_id=row["build_id"],
@@ -215,7 +263,7 @@ def dead_letter_from(row: RowMapping) -> DeadLetter:
     )
 
 
-def stage_from(row: RowMapping) -> StoredStage:
+def stage_from(row: Record) -> StoredStage:
     """A stage from its row."""
     return StoredStage(
         job_id=row["job_id"],
@@ -232,7 +280,7 @@ def stage_from(row: RowMapping) -> StoredStage:
     )
 
 
-def segment_from(row: RowMapping) -> LogSegment:
+def segment_from(row: Record) -> LogSegment:
     """A log segment from its row."""
     return LogSegment(
         build_first=row["build_first"],
@@ -246,7 +294,7 @@ def segment_from(row: RowMapping) -> LogSegment:
     )
 
 
-def artifact_from(row: RowMapping) -> StoredArtifact:
+def artifact_from(row: Record) -> StoredArtifact:
     """An artifact from its row."""
     return StoredArtifact(
         id=row["id"],
@@ -256,15 +304,29 @@ def artifact_from(row: RowMapping) -> StoredArtifact:
     )
 
 
-def row_from(row: RowMapping) -> RowResult:
+def row_from(row: Record) -> RowResult:
     """A row's result from its row."""
     return RowResult(row=row["row"], ok=row["ok"], result=json.loads(row["result"]), error=row["error"])
 
 
-def event_from(row: RowMapping) -> BuildEvent:
+def event_from(row: Record) -> BuildEvent:
     """An event from its row."""
     return BuildEvent(
         build_id=row["build_id"], seq=row["seq"], type=row["type"], at=row["at"], data=json.loads(row["data"])
+    )
+
+
+def farm_event_from(row: RowMapping) -> FarmEvent:
+    """An event of the line over all builds from its row, with its build's project and pool."""
+    return FarmEvent(
+        id=str(row["position"]),
+        project=row["project"],
+        pool=row["pool"],
+        build_id=row["build_id"],
+        seq=row["seq"],
+        type=row["type"],
+        at=row["at"],
+        data=json.loads(row["data"]),
     )
 
 
@@ -286,7 +348,7 @@ def agent_values(agent: Agent) -> dict[str, Any]:
     }
 
 
-def agent_from(row: RowMapping) -> Agent:
+def agent_from(row: Record) -> Agent:
     """An agent from its row."""
     return Agent(
         name=row["name"],
@@ -294,7 +356,7 @@ def agent_from(row: RowMapping) -> Agent:
         hostname=row["hostname"],
         pid=row["pid"],
         version=row["version"],
-        capabilities=Capabilities.model_validate_json(row["capabilities"]),
+        capabilities=_capabilities_from(row["capabilities"]),
         health=AgentHealth.model_validate_json(row["health"]),
         joined_at=row["joined_at"],
         seen_at=row["seen_at"],

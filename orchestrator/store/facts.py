@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Table, and_, delete, insert, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 
 from buildyard.clock import Clock
 from buildyard.contracts.agents import AgentHealth
@@ -20,12 +21,18 @@ from orchestrator.domain.records import Agent, Attempt, Build, Refusal
 from orchestrator.store import codec
 from orchestrator.store import schema as t
 
+_CLOCK = text("SELECT clock_timestamp()")
+_ADD_ROWS = {
+    dialect: make(t.rows).on_conflict_do_nothing(index_elements=["build_id", "row"]).returning(t.rows.c.ok)
+    for dialect, make in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
+}
+
 
 async def store_time(connection: AsyncConnection, clock: Clock) -> datetime:
     """The store's clock: PostgreSQL's own, so that all producers agree; this machine's for SQLite."""
     if connection.dialect.name != "postgresql":
         return clock.now()
-    moment: datetime = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    moment: datetime = (await connection.execute(_CLOCK)).scalar_one()
     return moment.astimezone(UTC)
 
 
@@ -42,6 +49,16 @@ class Facts:
         if self._now is None:
             self._now = await store_time(self._db, self._clock)
         return self._now
+
+    @property
+    def _own_clock(self) -> bool:
+        """Whether the store has a clock of its own."""
+        return self._db.dialect.name == "postgresql"
+
+    def _note_time(self, moment: datetime) -> None:
+        """The store told its time with something else that was asked."""
+        if self._now is None:
+            self._now = moment.astimezone(UTC)
 
     async def renew(self, attempt: Attempt, until: datetime) -> None:
         """Move a live attempt's lease."""
@@ -65,10 +82,6 @@ class Facts:
                 "reason": "",
             }
             return await self._upsert(t.stages, {**key, "build_id": report.build_id, **change}, tuple(key), {})
-        where = and_(*(t.stages.c[name] == value for name, value in key.items()))
-        known = (await self._db.execute(select(t.stages.c.status).where(where))).scalar()
-        if known not in {None, "running"}:
-            return False
         change = {
             "status": report.status.value,
             "finished_at": now,
@@ -76,12 +89,14 @@ class Facts:
             "errors": report.errors,
             "reason": report.reason,
         }
-        return await self._upsert(
-            t.stages, {**key, "build_id": report.build_id, "started_at": None, **change}, tuple(key), change
-        )
+        values = {**key, "build_id": report.build_id, "started_at": None, **change}
+        return await self._upsert(t.stages, values, tuple(key), change, only=t.stages.c.status == "running")
 
     async def add_segment(self, build: Build, report: LogStored) -> Build | None:
-        """A log segment; None when it is recorded already. Its lines are numbered on from the build's last."""
+        """A log segment; None when it is recorded already. Its lines are numbered on from the build's last.
+
+        Returns the build that counts them, which is yet to be saved.
+        """
         count = report.last - report.first + 1
         values = {
             "build_id": build.id,
@@ -96,17 +111,14 @@ class Facts:
         }
         if not await self._upsert(t.log_segments, values, ("job_id", "attempt", "first"), {}):
             return None
-        longer = replace(build, log_lines=build.log_lines + count)
-        await self._db.execute(update(t.builds).where(t.builds.c.id == build.id).values(log_lines=longer.log_lines))
-        return longer
+        return replace(build, log_lines=build.log_lines + count)
 
     async def add_rows(self, build: Build, results: Sequence[RowResult]) -> Build:
         """Row results; one that is recorded already stays as it is. Returns the build with its counts."""
         if not results:
             return build
-        known = set(await self._known_rows(build.id, [result.row for result in results]))
-        first = {result.row: result for result in reversed(results) if result.row not in known}
-        fresh = [
+        first = {result.row: result for result in reversed(results)}
+        values = [
             {
                 "build_id": build.id,
                 "row": result.row,
@@ -116,9 +128,9 @@ class Facts:
             }
             for result in first.values()
         ]
-        if fresh:
-            await self._db.execute(insert(t.rows), fresh)
-        ok = sum(1 for value in fresh if value["ok"])
+        added = await self._db.execute(_ADD_ROWS[self._db.dialect.name], values[0] if len(values) == 1 else values)
+        fresh = list(added.scalars())
+        ok = sum(fresh)
         return replace(build, rows_ok=build.rows_ok + ok, rows_failed=build.rows_failed + len(fresh) - ok)
 
     async def carry_rows(self, old: Build, new: Build) -> Build:
@@ -200,18 +212,20 @@ class Facts:
         change = {"draining": draining, "left": left, "reason": reason}
         await self._db.execute(update(t.agents).where(t.agents.c.name == name).values(change))
 
-    async def _known_rows(self, build_id: str, numbers: Sequence[int]) -> Iterable[int]:
-        within = and_(t.rows.c.build_id == build_id, t.rows.c.row >= min(numbers), t.rows.c.row <= max(numbers))
-        return (await self._db.execute(select(t.rows.c.row).where(within))).scalars()
-
     async def _upsert(
-        self, table: Table, values: Mapping[str, Any], key: tuple[str, ...], change: Mapping[str, Any]
+        self,
+        table: Table,
+        values: Mapping[str, Any],
+        key: tuple[str, ...],
+        change: Mapping[str, Any],
+        *,
+        only: ColumnElement[bool] | None = None,
     ) -> bool:
-        """Insert, or change what stands under the key; with nothing to change, False when it stood there."""
+        """Insert, or change what stands under the key, `only` where this holds; whether anything was written."""
         make = postgresql.insert if self._db.dialect.name == "postgresql" else sqlite.insert
         statement = make(table).values(**values)
         statement = (
-            statement.on_conflict_do_update(index_elements=list(key), set_=dict(change))
+            statement.on_conflict_do_update(index_elements=list(key), set_=dict(change), where=only)
             if change
             else statement.on_conflict_do_nothing(index_elements=list(key))
         )

@@ -9,6 +9,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from orchestrator.store.line import settle_positions
 from orchestrator.store.schema import metadata
 
 _ADVISORY_LOCK = 6_842_007
@@ -29,3 +30,4 @@ def migrate(connection: Connection) -> None:
     )
     environment.configure(connection=connection, target_metadata=metadata)
     environment.run_migrations()
+    settle_positions(connection)

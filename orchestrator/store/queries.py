@@ -27,7 +27,11 @@ from orchestrator.domain.records import (
 )
 from orchestrator.store import codec
 from orchestrator.store import schema as t
+from orchestrator.store.annotations import Annotated
 from orchestrator.store.facts import store_time
+from orchestrator.store.line import LineReader
+from orchestrator.store.past import PastReader
+from orchestrator.store.tombstones import SHOWN, not_removed, why_not_there
 
 _OPEN = [state.value for state in BuildState if not state.terminal]
 
@@ -66,12 +70,22 @@ class DeadFilter:
     limit: int = 50
 
 
-class Queries:
+class Queries(Annotated):
     """Read-only questions on one consistent view."""
 
     def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
         self._db = connection
         self._clock = clock
+
+    @property
+    def line(self) -> LineReader:
+        """The events of all builds in their one order."""
+        return LineReader(self._db)
+
+    @property
+    def past(self) -> PastReader:
+        """What estimates are learned from."""
+        return PastReader(self._db)
 
     async def now(self) -> datetime:
         """The store's time."""
@@ -83,9 +97,9 @@ class Queries:
         Raises:
             NotFound: there is no such build.
         """
-        row = (await self._db.execute(select(t.builds).where(t.builds.c.id == build_id))).mappings().first()
+        row = (await self._db.execute(select(t.builds).where(t.builds.c.id == build_id, SHOWN))).mappings().first()
         if row is None:
-            raise NotFound(f"There is no build {build_id}.", remedy="`GET /api/v1/builds` lists them.")
+            raise await why_not_there(self._db, "build", build_id, "`GET /api/v1/builds` lists them.")
         return codec.build_from(row)
 
     async def builds(self, which: BuildFilter) -> tuple[Build, ...]:
@@ -95,6 +109,7 @@ class Queries:
             builds.project == which.project if which.project else None,
             builds.pool == which.pool if which.pool else None,
             builds.id < which.before if which.before else None,
+            SHOWN,
         ]
         where = [clause for clause in wanted if clause is not None]
         if which.state is None and not (which.project or which.pool):
@@ -115,6 +130,7 @@ class Queries:
             builds.reason_code == which.code.value if which.code else None,
             letters.dead_at >= which.since if which.since else None,
             letters.build_id < which.before if which.before else None,
+            SHOWN,
         ]
         query = select(t.dead_letters, t.builds).join(t.builds, builds.id == letters.build_id)
         query = query.where(*(clause for clause in wanted if clause is not None))
@@ -130,7 +146,7 @@ class Queries:
         query = select(t.dead_letters).where(t.dead_letters.c.build_id == build_id)
         row = (await self._db.execute(query)).mappings().first()
         if row is None:
-            raise NotFound(f"There is no dead letter {build_id}.", remedy="`GET /api/v1/dead` lists them.")
+            raise await why_not_there(self._db, "dead letter", build_id, "`GET /api/v1/dead` lists them.")
         return codec.dead_letter_from(row)
 
     async def open_dead_letter_count(self) -> int:
@@ -169,19 +185,10 @@ class Queries:
         rows = await self._db.execute(query.group_by(t.jobs.c.pool, t.jobs.c.priority))
         return {(row[0], row[1]): row[2] for row in rows}
 
-    async def past_seconds(self, project: str, limit: int = 20) -> tuple[float, ...]:
-        """Durations of a project's newest builds that succeeded, oldest first."""
-        return await self._seconds(
-            and_(t.builds.c.project == project, t.builds.c.state == BuildState.SUCCEEDED.value), limit
-        )
-
     async def newest_seconds(self, limit: int = 20) -> tuple[float, ...]:
         """Durations of the newest builds of all that ran to their end, well or not, oldest first."""
         ran = _by_state([BuildState.SUCCEEDED, BuildState.FAILED], [], limit, newest=True)
-        return await self._seconds(t.builds.c.id.in_(ran), limit)
-
-    async def _seconds(self, where: ColumnElement[bool], limit: int) -> tuple[float, ...]:
-        query = select(t.builds.c.started_at, t.builds.c.ended_at).where(where)
+        query = select(t.builds.c.started_at, t.builds.c.ended_at).where(t.builds.c.id.in_(ran))
         pairs = (await self._db.execute(query.order_by(t.builds.c.id.desc()).limit(limit))).all()
         return tuple((end - start).total_seconds() for start, end in reversed(pairs) if start and end)
 
@@ -228,10 +235,10 @@ class Queries:
         Raises:
             NotFound: there is no such artifact.
         """
-        query = select(t.artifacts).where(t.artifacts.c.id == artifact_id)
+        query = select(t.artifacts).where(t.artifacts.c.id == artifact_id, not_removed(t.artifacts.c.id))
         row = (await self._db.execute(query)).mappings().first()
         if row is None:
-            raise NotFound(f"There is no artifact {artifact_id}.", remedy="The build's artifact list names them.")
+            raise await why_not_there(self._db, "artifact", artifact_id, "The build's artifact list names them.")
         return codec.artifact_from(row)
 
     async def rows(self, build_id: str, after: int, limit: int, *, failed_only: bool = False) -> tuple[RowResult, ...]:
@@ -301,8 +308,7 @@ class Queries:
 
     async def refusals(self) -> dict[str, Refusal]:
         """The newest agent that each pool refused."""
-        rows = (await self._db.execute(select(t.refusals))).mappings()
-        return {row["pool"]: Refusal(row["pool"], row["agent"], row["lacks"], row["at"]) for row in rows}
+        return {row["pool"]: Refusal(**row) for row in (await self._db.execute(select(t.refusals))).mappings()}
 
     async def live_attempts(self) -> tuple[Attempt, ...]:
         """All attempts that have not ended."""

@@ -100,13 +100,20 @@ builds = Table(
     Column("event_seq", Integer, nullable=False),
     Column("log_lines", BigInteger, nullable=False),
     Column("retry_of", _ID),
+    Column("carries", Boolean, nullable=False),
     Column("warnings", Text, nullable=False),
+    Column("kept", String(8), nullable=False, server_default="all"),
+    Column("removing_since", Micros),
     # Pages of builds, newest first, of one state at a time: more states are merged (`Queries.builds`).
     Index(None, "state", "id"),
     Index(None, "pool", "state", "id"),
     Index(None, "project", "state", "id"),
     Index(None, "ended_at", "state"),
+    Index(None, "kept", "ended_at", "id"),
 )
+# Hardly any build is being removed: the index of those that are holds no other.
+_removing = builds.c.removing_since.is_not(None)
+Index(None, builds.c.removing_since, sqlite_where=_removing, postgresql_where=_removing)
 
 jobs = Table(
     "jobs",
@@ -221,12 +228,28 @@ rows = Table(
 events = Table(
     "events",
     metadata,
+    # Their order over all builds (`orchestrator/store/line.py`).
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     _build_key(),
     Column("seq", Integer, nullable=False),
     Column("type", String(24), nullable=False),
     Column("at", Micros, nullable=False),
     Column("data", Text, nullable=False),
-    PrimaryKeyConstraint("build_id", "seq"),
+    Index(None, "build_id", "seq", unique=True),
+    sqlite_autoincrement=True,
+    implicit_returning=False,
+)
+
+build_annotations = Table(
+    "annotations",
+    metadata,
+    _build_key(),
+    Column("context", String(100), nullable=False),
+    Column("style", String(10), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", Micros, nullable=False),
+    Column("requester", String(255), nullable=False),
+    PrimaryKeyConstraint("build_id", "context"),
 )
 
 outbox = Table(
@@ -264,6 +287,13 @@ dead_letters = Table(
     Column("resolved_by", String(255), nullable=False),
     Column("note", Text, nullable=False),
     Column("requeued_as", _ID),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("at", Micros, nullable=False, index=True),
 )
 
 refusals = Table(

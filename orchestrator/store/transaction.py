@@ -8,18 +8,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import ScalarSelect, and_, delete, func, insert, or_, select, union_all, update
+from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from buildyard.contracts.builds import JobKind, JobState, Outcome, Priority, ReasonCode, RowResult
+from buildyard.clock import Clock
+from buildyard.contracts.builds import JobState, Outcome, ReasonCode, RowResult
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.messages import Ticket
-from buildyard.errors import NotFound
-from orchestrator.domain.records import Agent, Attempt, Build, DeadLetter, EventDraft, Job, JobCounts, Step
+from orchestrator.domain.records import Agent, Build, DeadLetter, EventDraft, Job, Step
 from orchestrator.domain.retention import SourceUse
 from orchestrator.store import codec
 from orchestrator.store import schema as t
-from orchestrator.store.changes import Changes
+from orchestrator.store.attempts import Attempts
+from orchestrator.store.line import Line
 from orchestrator.store.queries import Queries
 
 CLAIM_SECONDS = 30
@@ -35,8 +38,12 @@ class Saved:
     tickets: tuple[Ticket, ...]
 
 
-class Transaction(Changes):
+class Transaction(Attempts):
     """One transaction. `now` is the store's own clock, read once."""
+
+    def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
+        super().__init__(connection, clock)
+        self._line = Line(connection.dialect.name)
 
     @property
     def queries(self) -> Queries:
@@ -44,17 +51,6 @@ class Transaction(Changes):
         return Queries(self._db, self._clock)
 
     # ------------------------------------------------------------------ reading what a decision needs
-
-    async def lock_build(self, build_id: str) -> Build:
-        """The build, held against other transactions until this one ends.
-
-        Raises:
-            NotFound: there is no such build.
-        """
-        row = (await self._db.execute(select(t.builds).where(t.builds.c.id == build_id).with_for_update())).first()
-        if row is None:
-            raise NotFound(f"There is no build {build_id}.", remedy="`GET /api/v1/builds` lists them.")
-        return codec.build_from(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
 
     async def build_if_kept(self, build_id: str) -> Build | None:
         """A build as it stands, not held; None when it is gone."""
@@ -66,61 +62,6 @@ class Transaction(Changes):
         which = t.dead_letters.c.build_id == build_id
         row = (await self._db.execute(select(t.dead_letters).where(which))).mappings().first()
         return codec.dead_letter_from(row) if row else None
-
-    async def job(self, job_id: str) -> Job | None:
-        """A job by id."""
-        row = (await self._db.execute(select(t.jobs).where(t.jobs.c.id == job_id))).mappings().first()
-        return codec.job_from(row) if row else None
-
-    async def attempt(self, job_id: str, number: int) -> Attempt | None:
-        """An attempt by its fencing token."""
-        where = and_(t.attempts.c.job_id == job_id, t.attempts.c.number == number)
-        row = (await self._db.execute(select(t.attempts).where(where))).mappings().first()
-        return codec.attempt_from(row) if row else None
-
-    async def attempt_of_claim(self, claim_id: str) -> Attempt | None:
-        """The attempt that a claim began, for a claim that is asked again."""
-        where = t.attempts.c.claim_id == claim_id
-        row = (await self._db.execute(select(t.attempts).where(where))).mappings().first()
-        return codec.attempt_from(row) if row else None
-
-    async def live_attempts(self, build_id: str) -> tuple[Attempt, ...]:
-        """The attempts of a build that have not ended."""
-        where = and_(t.attempts.c.build_id == build_id, t.attempts.c.ended_at.is_(None))
-        rows = (await self._db.execute(select(t.attempts).where(where))).mappings()
-        return tuple(codec.attempt_from(row) for row in rows)
-
-    async def counts_beside(self, job: Job, max_attempts: int) -> JobCounts:
-        """The other jobs of the job's build; `max_attempts` is from when on a job is given up.
-
-        Of open and running jobs one at most is counted: whether there is any is all that is asked.
-        """
-        others = and_(t.jobs.c.build_id == job.build_id, t.jobs.c.id != job.id)
-        rows = and_(others, t.jobs.c.kind == JobKind.ROWS.value)
-        is_open = t.jobs.c.state.in_([JobState.WAITING.value, JobState.READY.value, JobState.RUNNING.value])
-        spent = t.jobs.c.crashes + t.jobs.c.failures >= max_attempts
-        found = [
-            select(t.jobs.c.id).where(rows, is_open).limit(1),  # a batch has thousands, and this is asked for each
-            select(t.jobs.c.id).where(others, t.jobs.c.state == JobState.RUNNING.value).limit(1),
-            select(t.jobs.c.id).where(rows, t.jobs.c.state == JobState.FAILED.value, spent),
-        ]
-        counts = [select(func.count()).select_from(one.subquery()).scalar_subquery() for one in found]
-        open_rows, running, given_up = (await self._db.execute(select(*counts))).one()
-        return JobCounts(open_rows=int(open_rows), running=int(running), given_up=int(given_up))
-
-    async def best_ready(self, pool: str) -> tuple[Build, str] | None:
-        """The pool's best ready job, priority first, then age: its build, locked, and its id.
-
-        Somebody else may have taken the job while the lock was waited for: read it again.
-        """
-        query = (
-            select(t.builds, t.jobs.c.id.label("job_id"))
-            .join(t.jobs, t.jobs.c.build_id == t.builds.c.id)
-            .where(t.jobs.c.id == _next_job(pool))
-            .with_for_update(of=t.builds)
-        )
-        row = (await self._db.execute(query)).mappings().first()
-        return (codec.build_from(row), row["job_id"]) if row else None
 
     async def done_rows(self, build_id: str, first: int, count: int) -> tuple[int, ...]:
         """Which rows of a span have a result already."""
@@ -142,10 +83,10 @@ class Transaction(Changes):
     async def create_all(self, steps: Sequence[Step]) -> list[Saved]:
         """New builds with all that comes with them: as many statements for all as for one."""
         numbered = [await self._numbered(step.build, step.events) for step in steps]
-        await self._db.execute(insert(t.builds), [codec.build_values(build) for build, _ in numbered])
+        await self._db.execute(insert(t.builds), _one_or_many([codec.build_values(build) for build, _ in numbered]))
         jobs = [codec.job_values(job) for step in steps for job in step.new_jobs]
         if jobs:
-            await self._db.execute(insert(t.jobs), jobs)
+            await self._db.execute(insert(t.jobs), _one_or_many(jobs))
         await self._add_events([event for _, events in numbered for event in events])
         tickets = iter(await self._issue([step.build.pool for step in steps for _ in range(step.tickets)]))
         return [
@@ -159,8 +100,7 @@ class Transaction(Changes):
         if step.attempt is not None:
             await self._save_attempt(step.attempt)
         if step.job is not None:
-            values = codec.job_values(step.job)
-            await self._db.execute(update(t.jobs).where(t.jobs.c.id == step.job.id).values(values))
+            await self._save_job(step.job)
         if step.job is not None and step.missing_rows_error:
             build = await self._fail_missing_rows(build, step.job, step.missing_rows_error)
         if step.new_jobs:
@@ -175,8 +115,7 @@ class Transaction(Changes):
         if step.fence:
             await self._fence(build.id, step.fence, now)
         build, events = await self._numbered(build, step.events)
-        changes = {**codec.build_changes(build), "event_seq": build.event_seq}
-        await self._db.execute(update(t.builds).where(t.builds.c.id == build.id).values(changes))
+        await self._save_build(build)
         await self._add_events(events)
         if step.dead is not None:
             await self._save_dead(step.dead)
@@ -257,13 +196,8 @@ class Transaction(Changes):
         until = await self.now() + timedelta(seconds=CLAIM_SECONDS)
         tickets = tuple(Ticket(ticket_id=self._clock.new_id(), pool=pool) for pool in pools)
         rows = [{"id": ticket.ticket_id, "pool": ticket.pool, "claimed_until": until} for ticket in tickets]
-        await self._db.execute(insert(t.outbox), rows)
+        await self._db.execute(insert(t.outbox), _one_or_many(rows))
         return tickets
-
-    async def _save_attempt(self, attempt: Attempt) -> None:
-        values = codec.attempt_values(attempt)
-        change = {key: values[key] for key in ("lease_until", "ended_at", "outcome", "reason_code", "reason")}
-        await self._upsert(t.attempts, values, ("job_id", "number"), change)
 
     async def _save_dead(self, letter: DeadLetter) -> None:
         values = codec.dead_letter_values(letter)
@@ -313,18 +247,10 @@ class Transaction(Changes):
             for one in events
         ]
         if values:
-            await self._db.execute(insert(t.events), values)
+            statement, placed = self._line.placed(values)
+            await self._db.execute(statement, _one_or_many(placed))
 
 
-def _next_job(pool: str) -> ScalarSelect[str]:
-    """The id of the pool's best ready job: the oldest of each priority by the index, then the best of these few."""
-    oldest = [
-        select(t.jobs.c.id, t.jobs.c.priority)
-        .where(t.jobs.c.state == JobState.READY.value, t.jobs.c.pool == pool, t.jobs.c.priority == priority.rank)
-        .order_by(t.jobs.c.ready_at, t.jobs.c.id)
-        .limit(1)
-        .subquery()
-        for priority in Priority
-    ]
-    few = union_all(*(select(one) for one in oldest)).subquery()
-    return select(few.c.id).order_by(few.c.priority.desc()).limit(1).scalar_subquery()
+def _one_or_many(values: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
+    """One row goes the short way of a statement that is prepared already."""
+    return values[0] if len(values) == 1 else values

@@ -74,6 +74,7 @@ SPEC = builds.JobSpec(
         byte_end=80,
         handler="program",
         done=(1,),
+        sharers=2,
     ),
 )
 FACT = {"build_id": BUILD, "job_id": JOB, "attempt": 2, "agent": AGENT, "at": AT}
@@ -85,6 +86,9 @@ EXAMPLES: tuple[Value, ...] = (
     agents.AgentJoined(name=AGENT, lease_seconds=30, heartbeat_seconds=10),
     agents.ClaimAnswer(verdict="job", job=SPEC, reason="r"),
     events.BuildEvent(build_id=BUILD, seq=1, type="stage_started", at=AT, data={"stage": "fetch"}),
+    events.FarmEvent(
+        id="7", project="p", pool="linux", build_id=BUILD, seq=1, type="stage_started", at=AT, data={"stage": "fetch"}
+    ),
     messages.Ticket(ticket_id=OTHER, pool="linux"),
     messages.StageStarted.model_validate({**FACT, "stage": "build"}),
     messages.StageFinished.model_validate(
@@ -145,8 +149,18 @@ EXAMPLES: tuple[Value, ...] = (
             generations={1: 1},
             failed_starts=1,
             seconds_since_failed_start=2,
+            job_seconds=7.5,
         ),
-        plan=scaling.Plan(start=("linux-1-2",), drain=(AGENT,), code=scaling.DecisionCode.BURST, reason="r"),
+        plan=scaling.Plan(
+            start=("linux-1-2",),
+            drain=(AGENT,),
+            code=scaling.DecisionCode.BURST,
+            reason="r",
+            formula="1 - 0 = 1",
+            clamps=("max_workers 2 - present 1 = 1",),
+        ),
         failures=("f",),
+        repeats=3,
+        until=AT,
     ),
 )

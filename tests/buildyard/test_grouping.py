@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildyard.errors import InvalidRequest, Overloaded, StoreUnavailable
-from buildyard.grouping import Grouped
+from buildyard.grouping import Grouped, runs
 
 
 class Doing:
@@ -115,3 +116,16 @@ def test_everyone_gets_the_answer_to_what_it_asked(items: list[int], wrong: froz
 
     for item, answer in zip(items, answers, strict=True):
         assert isinstance(answer, InvalidRequest) if item in wrong else answer == item * 2
+
+
+@given(items=st.lists(st.integers(0, 9), max_size=40), most=st.integers(1, 7))
+def test_runs_keep_every_item_in_its_order_and_are_as_long_as_they_may_be(items: list[int], most: int) -> None:
+    """Odd items go together, even ones alone."""
+    found = list(runs(items, lambda item: item % 2 == 1, most))
+
+    assert [item for run in found for item in run] == items
+    for run in found:
+        assert 1 <= len(run) <= most
+        assert len(run) == 1 or all(item % 2 == 1 for item in run)
+    for run, after in pairwise(found):
+        assert len(run) == most or run[-1] % 2 == 0 or after[0] % 2 == 0

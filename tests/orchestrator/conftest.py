@@ -15,10 +15,12 @@ from buildyard.contracts.scaling import PoolConfig
 from buildyard.errors import NotFound
 from buildyard.objects.store import MemoryObjects
 from buildyard.ports import ObjectInfo, ObjectStore
+from orchestrator.api.farm_events import written_out
 from orchestrator.domain.records import Build, Limits
 from orchestrator.feed import Feed
 from orchestrator.service import Farm, Outlets, Service
 from orchestrator.store import Store, open_store
+from orchestrator.tail import StoredLine, Tail
 from orchestrator.views import Views
 
 
@@ -77,6 +79,13 @@ POOLS = (
     PoolConfig.model_validate({"name": "mac", "capabilities": {"tools": {"xcode": "15"}}}),
 )
 LIMITS = Limits(lease_seconds=30, max_attempts=3, cancel_seconds=30, queue_seconds=86_400, no_agent_seconds=600)
+
+
+def a_tail(store: Store, feed: Feed, *, look_seconds: float = 0.02) -> Tail:
+    """What follows all builds' events of a store."""
+    return Tail(
+        StoredLine(store), feed.stirred, look_seconds=look_seconds, write_out=written_out, stopping=lambda: False
+    )
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

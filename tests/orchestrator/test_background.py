@@ -250,12 +250,18 @@ async def is_stored(yard: Yard, upload: UploadSource) -> bool:
     return upload.key in [info.key async for info in yard.objects.list("uploads")]
 
 
-async def test_an_upload_that_nobody_builds_goes_after_a_day(yard: Yard, broker: Broker) -> None:
+async def kept_up(yard: Yard) -> None:
+    upkeep = Upkeep(yard.store, yard.objects, Keep(timedelta(hours=24), timedelta(hours=168)))
+    await upkeep.drop_old_rows()
+    await upkeep.drop_old_objects()
+
+
+async def test_an_upload_that_nobody_builds_goes_after_a_day(yard: Yard) -> None:
     upload = await stored(yard)
     await yard.service.keep_upload(upload, requester="local")
     yard.clock.ahead = timedelta(hours=25)
 
-    await sweeper(yard, broker)._pass()
+    await kept_up(yard)
 
     assert not await is_stored(yard, upload)
 
@@ -273,10 +279,10 @@ async def test_the_upload_of_a_dead_letter_stays_until_it_is_settled_and_another
     assert letter.reason_code == "queued_too_long"
 
     yard.clock.ahead = timedelta(hours=100)
-    await sweeper(yard, broker)._pass()
+    await kept_up(yard)
     assert await is_stored(yard, gone), "it may still be built again"
     yard.clock.ahead = timedelta(hours=200)
-    await sweeper(yard, broker)._pass()
+    await kept_up(yard)
 
     assert await is_stored(yard, kept)
     assert not await is_stored(yard, gone)
@@ -286,7 +292,7 @@ async def test_the_upload_of_a_dead_letter_stays_until_it_is_settled_and_another
     again = await yard.service.requeue(letter.execution_id, requester="local")
     await yard.service.cancel(again.execution_id, requester="local")
     yard.clock.ahead = timedelta(hours=400)
-    await sweeper(yard, broker)._pass()
+    await kept_up(yard)
     assert not await is_stored(yard, kept)
 
 

@@ -10,12 +10,15 @@ import pytest
 
 from buildyard.broker import open_broker
 from buildyard.clock import SteadyClock
-from buildyard.contracts.messages import Heartbeat
+from buildyard.contracts.messages import Heartbeat, StageFinished, StageStarted
 from buildyard.ports import DEAD, REPORTS, Broker, doorbell, jobs
+from orchestrator.domain.records import Attempt
 from orchestrator.hearing import Hearing
+from orchestrator.store.facts import Facts
+from tests.guards import holds_only_with
 from tests.orchestrator.conftest import Yard
 from tests.orchestrator.test_background import sweeper
-from tests.orchestrator.test_guards import LEASE, Jumping, holds_only_with, lost
+from tests.orchestrator.test_guards import LEASE, Jumping, lost
 from tests.orchestrator.test_service import a_request, an_upload, claim, claimed, fact, join, submit
 
 
@@ -137,3 +140,40 @@ async def test_after_a_long_silence_of_the_producer_itself_no_queued_build_is_to
     sweeping._hearing._since -= 100_000
     await sweeping._end_overdue()
     assert (await yard.views.build(build_id)).reason_code == "no_agent"
+
+
+# ---------------------------------------------------------------- the clock of a worker
+
+
+@pytest.mark.parametrize("wrong", [timedelta(days=3650), timedelta(days=-3650)], ids=["ahead", "behind"])
+async def test_what_a_workers_clock_says_moves_no_lease_since_the_stores_clock_alone_counts(
+    yard: Yard, broker: Broker, monkeypatch: pytest.MonkeyPatch, wrong: timedelta
+) -> None:
+    async def check() -> list[str]:
+        spec = await claimed(yard)
+        before = datetime.now(UTC)
+        async with yard.store.begin() as tx:
+            attempt = await tx.attempt(spec.job_id, 1)
+            assert attempt is not None
+            await tx.renew(attempt, attempt.started_at + timedelta(seconds=LEASE / 4))  # due to be renewed
+        told = {**fact(spec), "at": datetime.now(UTC) + wrong}
+        for report in (
+            StageStarted(**told, stage="fetch"),
+            Heartbeat(**told),
+            StageFinished(**told, stage="fetch", status="succeeded"),
+        ):
+            assert await yard.service.record(report)
+        await sweeper(yard, broker)._expire_leases()
+        status = await yard.views.build(spec.build_id)
+        broken = await lost(yard, spec.build_id)
+        began = status.stages[0].start_time
+        if began is None or abs(began - before) > timedelta(minutes=1):
+            broken.append(f"its stage began at {began}")
+        return broken
+
+    renew = Facts.renew
+
+    async def by_the_worker(self: Facts, attempt: Attempt, until: datetime) -> None:
+        await renew(self, attempt, until + wrong)
+
+    await holds_only_with(lambda patch: patch.setattr(Facts, "renew", by_the_worker), check, monkeypatch)

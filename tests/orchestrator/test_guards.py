@@ -1,12 +1,9 @@
-"""The producer's guards, each tried twice: it holds, and with the guard taken out the same check goes red.
-
-A check tells what is broken as sentences. One that says nothing although its guard is gone proves nothing.
-"""
+"""The producer's guards, each tried twice: it holds, and with the guard taken out the same check goes red."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,18 +20,18 @@ from buildyard.errors import BrokerUnavailable
 from buildyard.ports import DEAD, REPORTS, Broker, Channel, Depth, Uncounted, doorbell, jobs
 from orchestrator import hearing
 from orchestrator.domain.counting import Believed
-from orchestrator.domain.records import Attempt
+from orchestrator.domain.records import Attempt, Job
 from orchestrator.hearing import Hearing
 from orchestrator.relay import Relay
 from orchestrator.reports import Reports
 from orchestrator.store import schema
 from orchestrator.store.transaction import Transaction
+from tests.guards import holds_only_with
 from tests.orchestrator.conftest import LIMITS, Yard
 from tests.orchestrator.test_background import sweeper
 from tests.orchestrator.test_service import claimed, ended, fact, finished, submit
 from tests.orchestrator.world import START
 
-Break = Callable[[pytest.MonkeyPatch], None]
 LEASE = LIMITS.lease_seconds
 
 
@@ -62,16 +59,6 @@ class Jumping(SystemClock):
         return self.seconds
 
 
-async def holds_only_with(
-    guard_out: Break, check: Callable[[], Awaitable[list[str]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The check finds nothing, and something once the guard is gone; each time it begins with a build of its own."""
-    assert await check() == []
-    with monkeypatch.context() as patch:
-        guard_out(patch)
-        assert await check() != [], "the check cannot see what the guard is for"
-
-
 # ---------------------------------------------------------------- fencing
 
 
@@ -97,13 +84,13 @@ async def test_a_late_attempt_changes_nothing_because_of_the_fence(yard: Yard, m
         ]
         return [f"a zombie changed its build's {name}" for name in changed]
 
-    attempt_of = Transaction.attempt
+    known = Transaction.attempt_and_job
 
-    async def unfenced(self: Transaction, job_id: str, number: int) -> Attempt | None:
-        found = await attempt_of(self, job_id, number)
-        return replace(found, ended_at=None, outcome=None) if found else None
+    async def unfenced(self: Transaction, job_id: str, number: int) -> tuple[Attempt, Job] | None:
+        found = await known(self, job_id, number)
+        return (replace(found[0], ended_at=None, outcome=None), found[1]) if found else None
 
-    await holds_only_with(lambda patch: patch.setattr(Transaction, "attempt", unfenced), check, monkeypatch)
+    await holds_only_with(lambda patch: patch.setattr(Transaction, "attempt_and_job", unfenced), check, monkeypatch)
 
 
 # ---------------------------------------------------------------- leases

@@ -120,7 +120,7 @@ def test_positions_of_a_group_follow_priority_then_age(
 ) -> None:
     group: list[Build] = [a_build(number, priority=one) for number, one in enumerate(priorities, start=1)]
     outlook = Outlook(SystemClock())
-    queue = Queue(ready, {}, {"demo": ()})
+    queue = Queue(ready, {}, {}, {"demo": ()}, ())
 
     positions = {build.id: outlook.of(build, queue, group, START)[0] for build in group}
 

@@ -28,7 +28,7 @@ from orchestrator.store import open_store
 from orchestrator.store.schema import idempotency_keys as keys
 from orchestrator.upkeep import Upkeep
 from tests.orchestrator.api.fake_ports import FakeBroker, MemoryObjects
-from tests.orchestrator.conftest import Yard
+from tests.orchestrator.conftest import Yard, a_tail
 from tests.orchestrator.test_dead_letters import die
 from tests.orchestrator.test_service import claim, finished, join
 
@@ -62,6 +62,7 @@ async def serving(yard: Yard, service: Service | None = None) -> AsyncIterator[A
         metrics=Metrics(),
         state=lambda: "ok",
         gate=Gate(settings, yard.views, yard.clock),
+        tail=a_tail(yard.store, yard.feed),
     )
     transport = httpx.ASGITransport(create_app(parts))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from buildyard.broker import open_broker
 from buildyard.clock import SystemClock
+from buildyard.contracts.agents import ClaimAnswer, ClaimRequest
 from buildyard.contracts.builds import JobSpec, Outcome, UploadKind
 from buildyard.contracts.messages import (
     REPORT,
@@ -154,6 +155,38 @@ async def test_a_ticket_becomes_a_finished_job_and_is_acknowledged(tmp_path: Pat
     assert not agent_folder(here.settings.data_dir, NAME).exists(), "nothing is left on the disk"
 
 
+async def test_a_job_that_ends_before_its_first_heartbeat_is_due_sends_none(tmp_path: Path) -> None:
+    def leisurely(producer: FakeProducer) -> None:
+        grant = producer.claim
+
+        async def for_long(agent: str, request: ClaimRequest) -> ClaimAnswer:
+            answer = await grant(agent, request)
+            job = answer.job and answer.job.model_copy(update={"lease_seconds": 1800.0})
+            return answer.model_copy(update={"job": job})
+
+        producer.heartbeat_seconds = 600
+        producer.claim = for_long  # type: ignore[method-assign] # a lease that a busy machine does not use up
+
+    async with farm(tmp_path, leisurely) as here:
+        await here.give(QUICK)
+        await here.seen(JobFinished)
+        await here.settled((0, 0))
+
+    assert not [report for report in here.reports if isinstance(report, Heartbeat)], "its claim began the lease"
+
+
+async def test_a_claim_that_took_long_is_followed_by_a_heartbeat_at_once(tmp_path: Path) -> None:
+    async with farm(tmp_path) as here:
+        here.producer.away = True
+        await here.give(SLOW)
+        await here.until(lambda: here.producer.claims, 2)
+        here.producer.away = False
+
+        await here.seen(Heartbeat)
+        here.agent.leave(Urgency.AT_ONCE, "Enough is seen.")
+        await here.seen(JobFinished)
+
+
 async def test_the_ticket_stays_unacknowledged_while_its_job_runs(tmp_path: Path) -> None:
     async with farm(tmp_path) as here:
         spec = await here.give(SLOW)
@@ -285,6 +318,21 @@ async def test_an_idle_agent_tells_that_it_lives_and_says_good_bye(tmp_path: Pat
 
     assert beats[0].health.agent_memory_bytes
     assert left.reason == "SIGTERM"
+
+
+async def test_an_agent_that_is_told_to_leaves_by_itself_after_some_time_without_work(tmp_path: Path) -> None:
+    async with farm(tmp_path, idle_exit_seconds=0.2) as here:
+        assert await here.running == 0
+        (left,) = await here.seen(AgentLeft)
+        assert left.reason == "It had nothing to do for 0.2 s."
+
+
+async def test_a_job_in_hand_is_no_idle_time(tmp_path: Path) -> None:
+    async with farm(tmp_path) as here:
+        assert here.agent._desk.idle_seconds > 0
+        await here.give(SLOW)
+        await here.until(here.started)
+        assert here.agent._desk.idle_seconds == 0
 
 
 async def test_a_draining_agent_finishes_its_job_takes_no_other_and_leaves(tmp_path: Path) -> None:

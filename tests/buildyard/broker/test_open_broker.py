@@ -12,7 +12,7 @@ from buildyard.broker.rabbitmq import RabbitBroker
 from buildyard.broker.rabbitmq_layout import Layout, parse_version
 from buildyard.broker.sqlite import SqliteBroker
 from buildyard.errors import InvalidSettings
-from buildyard.ports import REPORTS, jobs
+from buildyard.ports import DEAD, REPORTS, jobs
 
 
 def test_the_scheme_chooses_the_adapter() -> None:
@@ -55,8 +55,10 @@ def test_versions_are_read_as_far_as_they_are_numbers() -> None:
 
 def test_the_layout_follows_the_version_of_the_server() -> None:
     old, quorum, new = Layout((3, 7, 9)), Layout((3, 10, 8)), Layout((4, 0, 5), "farm")
-    assert old.work_arguments(REPORTS) == {"x-queue-type": "classic"}
-    assert quorum.work_arguments(REPORTS) == {"x-queue-type": "quorum"}
+    assert old.work_arguments(DEAD) == {"x-queue-type": "classic"}
+    assert quorum.work_arguments(DEAD) == {"x-queue-type": "quorum"}
+    bounded = {"x-max-length": REPORTS.most, "x-overflow": "reject-publish"}
+    assert quorum.work_arguments(REPORTS) == {"x-queue-type": "quorum", **bounded}
     assert new.work_arguments(jobs("linux")) == {
         "x-queue-type": "quorum",
         "x-consumer-timeout": 240 * 60 * 1000,

@@ -1,11 +1,13 @@
-"""What stands beside the API, in memory: an object store and a broker that do as they are told."""
+"""What stands beside the API, in memory: an object store, a broker and a line of events that do as they are told."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from buildyard.contracts.events import FarmEvent
 from buildyard.errors import NotFound, UnknownCount
 from buildyard.ports import Channel, Depth, ObjectInfo
 
@@ -56,6 +58,10 @@ class MemoryObjects:
             if key.startswith(prefix):
                 yield ObjectInfo(key, len(body))
 
+    async def pages(self, prefix: str, older_than: datetime) -> AsyncIterator[Sequence[ObjectInfo]]:
+        del older_than  # all of them have been here for ever
+        yield [info async for info in self.list(prefix)]
+
     async def move(self, source: str, target: str) -> None:
         self._check()
         self.kept[target] = self.kept.pop(source)
@@ -93,3 +99,29 @@ class FakeBroker:
         if channel.name.startswith("jobs.") and channel.name not in self.depths:
             raise UnknownCount(f"{channel.name} cannot be counted.")
         return Depth(self.depths.get(channel.name, 0), 0, 1, "fake", 0)
+
+
+@dataclass
+class FakeLine:
+    """The line of all builds' events."""
+
+    failure: Exception | None = None
+    told: list[FarmEvent] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    async def after(self, position: int, limit: int) -> tuple[FarmEvent, ...]:
+        self._check("after")
+        return tuple(event for event in self.told if int(event.id) > position)[:limit]
+
+    async def newest(self) -> int:
+        self._check("newest")
+        return int(self.told[-1].id) if self.told else 0
+
+    async def before(self, moment: datetime) -> int:
+        self._check("before")
+        return max((int(event.id) for event in self.told if event.at < moment - timedelta(minutes=1)), default=0)
+
+    def _check(self, call: str) -> None:
+        self.calls.append(call)
+        if self.failure is not None:
+            raise self.failure

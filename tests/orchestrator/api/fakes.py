@@ -8,30 +8,28 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from buildyard.clock import SystemClock
-from buildyard.contracts.agents import AgentJoined, AgentRegistration, AgentView, ClaimAnswer, ClaimRequest
+from buildyard.contracts.agents import AgentView
+from buildyard.contracts.annotations import AnnotationList
 from buildyard.contracts.api import (
     AgentHealthAnswer,
     AgentList,
     ArtifactList,
-    BuildAccepted,
     BuildList,
-    BuildRequest,
     BuildStatus,
-    CancelAccepted,
     PoolList,
     RowList,
     Trace,
-    UploadStored,
 )
-from buildyard.contracts.builds import ArtifactRecord, BuildState, Priority, RowResult, Source, UploadSource
+from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult
 from buildyard.contracts.changing import PoolEventList
-from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, RequeuedList
-from buildyard.contracts.events import BuildEvent
+from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList
+from buildyard.contracts.events import BuildEvent, FarmEvent
 from buildyard.contracts.messages import LogLine, LogLines
 from buildyard.errors import NotFound
 from buildyard.ports import Broker
 from buildyard.settings import Settings
 from orchestrator.api import ApiParts, examples
+from orchestrator.api.farm_events import written_out
 from orchestrator.api.gate import Gate
 from orchestrator.api.metrics import Metrics
 from orchestrator.api.parts import ProcessState
@@ -39,8 +37,10 @@ from orchestrator.domain.records import LogSegment, StoredArtifact
 from orchestrator.feed import Feed
 from orchestrator.service import Service
 from orchestrator.store.queries import DeadFilter
+from orchestrator.tail import Tail
 from orchestrator.views import Load, StoreCounts, Views
-from tests.orchestrator.api.fake_ports import FakeBroker, MemoryObjects
+from tests.orchestrator.api.fake_ports import FakeBroker, FakeLine, MemoryObjects
+from tests.orchestrator.api.fake_service import FakeService
 
 BUILD_ID = examples.accepted.execution_id
 UPLOAD_ID = examples.stored.job_id
@@ -48,104 +48,6 @@ ARTIFACT_ID = examples.artifacts.artifacts[0].id
 JOB_ID = "01938a2e-7c1c-7d8e-9f00-123456789abc"
 OTHER_ID = "01938a2e-0000-7d8e-9f00-123456789abc"
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
-
-
-@dataclass
-class FakeService:
-    """Takes what the API hands on, or fails as told."""
-
-    failure: Exception | None = None
-    submitted: list[tuple[BuildRequest, Source]] = field(default_factory=list)
-    requesters: list[str] = field(default_factory=list)
-    kept: list[UploadSource] = field(default_factory=list)
-    started: list[tuple[str, BuildRequest]] = field(default_factory=list)
-    registered: list[AgentRegistration] = field(default_factory=list)
-    claims: list[tuple[str, ClaimRequest]] = field(default_factory=list)
-    drained: list[tuple[str, str]] = field(default_factory=list)
-    again: list[str] = field(default_factory=list)
-    matching: list[DeadFilter] = field(default_factory=list)
-    dropped: list[tuple[str, str]] = field(default_factory=list)
-    intakes: list[tuple[str, bool, str]] = field(default_factory=list)
-    priorities: list[tuple[str, Priority]] = field(default_factory=list)
-
-    async def submit(
-        self, request: BuildRequest, source: Source, *, requester: str, build_id: str | None = None
-    ) -> BuildAccepted:
-        assert build_id is None  # the API lets the service choose
-        self._check(requester)
-        self.submitted.append((request, source))
-        return examples.accepted
-
-    async def submit_git(self, request: BuildRequest, *, requester: str, build_id: str | None = None) -> BuildAccepted:
-        assert build_id is None  # without a key the service chooses
-        self._check(requester)
-        self.started.append(("", request))
-        return examples.accepted
-
-    async def keep_upload(self, upload: UploadSource, *, requester: str) -> UploadStored:
-        self._check(requester)
-        self.kept.append(upload)
-        return examples.stored.model_copy(update={"job_id": upload.upload_id, "size_bytes": upload.size_bytes})
-
-    async def start_upload(
-        self, job_id: str, request: BuildRequest, *, requester: str, build_id: str | None = None
-    ) -> BuildAccepted:
-        assert build_id is None  # without a key the service chooses
-        self._check(requester)
-        if job_id != UPLOAD_ID:
-            raise NotFound(f"There is no unused upload {job_id}.")
-        self.started.append((job_id, request))
-        return examples.accepted
-
-    async def register(self, registration: AgentRegistration) -> AgentJoined:
-        self._check()
-        self.registered.append(registration)
-        return AgentJoined(name=registration.name, lease_seconds=30, heartbeat_seconds=10)
-
-    async def claim(self, agent: str, request: ClaimRequest) -> ClaimAnswer:
-        self._check()
-        self.claims.append((agent, request))
-        return examples.claim
-
-    async def drain(self, agent: str, reason: str) -> AgentView:
-        self._check()
-        self.drained.append((agent, reason))
-        return examples.agent.model_copy(update={"state": "Draining"})
-
-    async def cancel(self, build_id: str, *, requester: str) -> CancelAccepted:
-        self._check(requester)
-        return examples.cancelled.model_copy(update={"execution_id": build_id})
-
-    async def retry(self, build_id: str, *, requester: str, new_id: str | None = None) -> BuildAccepted:
-        assert new_id is None  # without a key the service chooses
-        self._check(requester)
-        self.again.append(build_id)
-        return examples.accepted
-
-    requeue = retry
-
-    async def requeue_matching(self, which: DeadFilter, *, requester: str) -> RequeuedList:
-        self._check(requester)
-        self.matching.append(which)
-        return examples.requeued
-
-    async def set_intake(self, pool: str, *, paused: bool, reason: str, requester: str) -> None:
-        self._check(requester)
-        self.intakes.append((pool, paused, reason))
-
-    async def set_priority(self, build_id: str, priority: Priority, *, requester: str) -> None:
-        self._check(requester)
-        self.priorities.append((build_id, priority))
-
-    async def drop(self, build_id: str, reason: str, *, requester: str) -> None:
-        self._check(requester)
-        self.dropped.append((build_id, reason))
-
-    def _check(self, requester: str = "") -> None:
-        if requester:
-            self.requesters.append(requester)
-        if self.failure is not None:
-            raise self.failure
 
 
 @dataclass
@@ -195,6 +97,10 @@ class FakeViews:
     async def artifacts(self, build_id: str) -> ArtifactList:
         self._known(build_id)
         return examples.artifacts
+
+    async def annotations(self, build_id: str) -> AnnotationList:
+        self._known(build_id)
+        return examples.annotation_list
 
     async def stored_artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
         self._known(build_id)
@@ -288,6 +194,16 @@ class Farm:
     feed: Feed = field(default_factory=Feed)
     metrics: Metrics = field(default_factory=Metrics)
     state: ProcessState = "ok"
+    line: FakeLine = field(default_factory=FakeLine)
+
+    def __post_init__(self) -> None:
+        self.tail = Tail(
+            self.line,
+            self.feed.stirred,
+            look_seconds=0.02,
+            write_out=written_out,
+            stopping=lambda: self.state == "stopping",
+        )
 
     @property
     def parts(self) -> ApiParts:
@@ -302,6 +218,7 @@ class Farm:
             metrics=self.metrics,
             state=lambda: self.state,
             gate=Gate(self.settings, cast("Views", self.views), SystemClock()),
+            tail=self.tail,
         )
 
     def tell(self, kind: str, **data: object) -> BuildEvent:
@@ -310,6 +227,18 @@ class Farm:
             {"build_id": BUILD_ID, "seq": len(self.views.told) + 1, "type": kind, "at": AT, "data": data}
         )
         self.views.told.append(event)
+        self.feed.publish([event])
+        return event
+
+    def tell_all(self, kind: str, *, project: str = "demo", at: datetime = AT, step: int = 7) -> FarmEvent:
+        """Record an event in the line of all builds, some way after the newest, and stir the feed."""
+        seq = len(self.line.told) + 1
+        number = (int(self.line.told[-1].id) if self.line.told else 0) + step
+        event = FarmEvent.model_validate(
+            {"id": str(number), "project": project, "pool": "linux", "build_id": BUILD_ID, "seq": seq, "type": kind}
+            | {"at": at}
+        )
+        self.line.told.append(event)
         self.feed.publish([event])
         return event
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.api import examples
+from orchestrator.api import create_app, examples
 from orchestrator.api.conditional import weak_tag
 from tests.orchestrator.api.fakes import BUILD_ID, OTHER_ID, Farm
 
@@ -20,7 +22,26 @@ READS = [
     "/api/v1/pools",
     "/api/v1/agents",
     "/api/v1/dead",
+    f"/api/v1/dead/{BUILD_ID}",
+    f"/api/v1/builds/{BUILD_ID}/annotations",
+    "/api/v1/pools/linux/events",
+    "/api/v1/agents/linux-1-1",
+    "/api/v1/agents/linux-1-1/health",
 ]
+
+
+def test_these_are_all_reads_in_json_that_the_document_tells_of() -> None:
+    document = create_app(Farm().parts).openapi()
+    told = {
+        path
+        for path, operations in document["paths"].items()
+        if "application/json" in operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+    }
+    asked = {re.sub(r"linux-1-1", "{agent}", path) for path in READS}
+    shapes = {re.sub(r"[0-9a-f-]{36}|(?<=pools/)linux(?=/)|\{agent\}", "*", path) for path in asked}
+
+    health = {path for path in told if path.endswith(("/health", "/live", "/ready")) and "{" not in path}
+    assert shapes == {re.sub(r"\{\w+\}", "*", path) for path in told - health}
 
 
 @pytest.mark.parametrize("path", READS)

@@ -13,9 +13,10 @@ import pytest
 import uvicorn
 
 from buildyard.clock import SystemClock
+from buildyard.connections import bounded, connections_allowed
 from buildyard.errors import InvalidRequest
 from orchestrator.api import create_app
-from orchestrator.api.connections import BODY_BYTES_PER_SECOND, BODY_SECONDS, BodyPace, bounded, connections_allowed
+from orchestrator.api.body_pace import BODY_BYTES_PER_SECOND, BODY_SECONDS, BodyPace
 from tests.orchestrator.api.fakes import BUILD_ID, Farm
 
 HEAD = b"GET /api/v1/health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -194,7 +195,7 @@ async def test_a_body_comes_at_a_pace_or_not_at_all(seconds_a_kilobyte: float, *
 
 
 async def test_a_body_that_trickles_is_a_408(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.api.connections.BODY_SECONDS", SOON)
+    monkeypatch.setattr("orchestrator.api.body_pace.BODY_SECONDS", SOON)
     async with serving(farm) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /api/v1/builds HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n")

@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from buildyard.contracts.agents import AgentRegistration, ClaimRequest, DrainRequest
+from buildyard.contracts.annotations import AnnotationRequest
 from buildyard.contracts.api import BuildRequest
+from buildyard.contracts.changing import RetryRequest
 from buildyard.contracts.dead import DropRequest, RequeueRequest
 from orchestrator.api import create_app, examples
 from orchestrator.api.documented import endpoint_table
@@ -58,6 +60,8 @@ def test_every_body_has_an_example_that_its_contract_reads(document: dict[str, A
     DrainRequest.model_validate(examples.drain_request)
     RequeueRequest.model_validate(examples.requeue_request)
     DropRequest.model_validate(examples.drop_request)
+    RetryRequest.model_validate(examples.retry_request)
+    AnnotationRequest.model_validate(examples.annotation_request)
 
 
 def test_every_error_is_told_as_a_problem(document: dict[str, Any]) -> None:

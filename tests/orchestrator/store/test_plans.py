@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from buildyard.clock import SystemClock
 from buildyard.contracts.builds import BuildState
+from orchestrator.domain.planning import first_job
 from orchestrator.store import open_store
 from orchestrator.store.queries import BuildFilter, Queries
 from orchestrator.views import Views
@@ -76,8 +77,12 @@ async def test_lists_counts_positions_and_claims_read_no_table_from_end_to_end(f
         await views.load()
         async with store.begin() as tx:
             await tx.best_ready("linux")
+            await tx.best_ready("linux", of_build="0")
             await tx.live_attempts("0")
-            await tx.attempt_of_claim("0")
+            await tx.claimant("linux-1-1", "linux", "0")
+            await tx.lock_builds(["0", "1"])
+            await tx.attempt_and_job("0", 1)
+            await tx.counts_beside(first_job(a_build(), "0"), 3)
         await store.close()
 
     assert len(read) > 40
@@ -92,7 +97,14 @@ async def _ask_all(queries: Queries) -> None:
     await queries.open_builds([BuildState.QUEUED, BuildState.RECEIVED], LONG_AGO, 500, "0")
     await queries.jobs_ahead(a_build())
     await queries.ready_by_rank()
-    await queries.past_seconds("demo")
+    for project in ("demo", None):
+        await queries.past.successes(project)
+    await queries.past.job_seconds()
+    await queries.past.running()
+    await queries.newest_seconds()
+    await queries.events("0", 0, 10)
+    await queries.line.after(0, 10)
+    await queries.line.newest()
     await queries.attempts("0")
     await queries.stages("0")
     await queries.live_attempts()

@@ -20,10 +20,12 @@ def upgrade() -> None:
     _readers()
     _refusals()
     _slots()
+    _tombstones()
     _uploads()
     _artifacts()
     _dead_letters()
     _events()
+    _annotations()
     _jobs()
     _log_segments()
     _rows()
@@ -85,14 +87,41 @@ def _builds() -> None:
         sa.Column("event_seq", sa.Integer(), nullable=False),
         sa.Column("log_lines", sa.BigInteger(), nullable=False),
         sa.Column("retry_of", sa.String(length=36), nullable=True),
+        sa.Column("carries", sa.Boolean(), nullable=False),
         sa.Column("warnings", sa.Text(), nullable=False),
+        sa.Column("kept", sa.String(length=8), server_default="all", nullable=False),
+        sa.Column("removing_since", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
+    _indexes_of_builds()
+
+
+def _indexes_of_builds() -> None:
     op.create_index(op.f("ix_builds_ended_at_state"), "builds", ["ended_at", "state"], unique=False)
+    op.create_index(op.f("ix_builds_kept_ended_at_id"), "builds", ["kept", "ended_at", "id"], unique=False)
     op.create_index(op.f("ix_builds_pool_state_id"), "builds", ["pool", "state", "id"], unique=False)
     op.create_index(op.f("ix_builds_project_state_id"), "builds", ["project", "state", "id"], unique=False)
+    removing = sa.text("removing_since IS NOT NULL")
+    op.create_index(
+        op.f("ix_builds_removing_since"),
+        "builds",
+        ["removing_since"],
+        unique=False,
+        sqlite_where=removing,
+        postgresql_where=removing,
+    )
     op.create_index(op.f("ix_builds_state_id"), "builds", ["state", "id"], unique=False)
     op.create_index(op.f("ix_builds_upload_id"), "builds", ["upload_id"], unique=False)
+
+
+def _tombstones() -> None:
+    op.create_table(
+        "tombstones",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tombstones")),
+    )
+    op.create_index(op.f("ix_tombstones_at"), "tombstones", ["at"], unique=False)
 
 
 def _outbox() -> None:
@@ -214,13 +243,30 @@ def _dead_letters() -> None:
 def _events() -> None:
     op.create_table(
         "events",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("build_id", sa.String(length=36), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("type", sa.String(length=24), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["build_id"], ["builds.id"], name=op.f("fk_events_build_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("build_id", "seq", name=op.f("pk_events")),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_events")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_events_build_id_seq"), "events", ["build_id", "seq"], unique=True)
+
+
+def _annotations() -> None:
+    op.create_table(
+        "annotations",
+        sa.Column("build_id", sa.String(length=36), nullable=False),
+        sa.Column("context", sa.String(length=100), nullable=False),
+        sa.Column("style", sa.String(length=10), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("requester", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(["build_id"], ["builds.id"], name=op.f("fk_annotations_build_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("build_id", "context", name=op.f("pk_annotations")),
     )
 
 
