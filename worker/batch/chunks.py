@@ -21,12 +21,12 @@ def rows_per_job(rows: int, asked: int | None) -> int:
     return max(asked, -(-rows // MAX_JOBS), 1)
 
 
-def rows_per_call_job(rows: int, asked: int | None, concurrency: int) -> int:
+def rows_per_call_job(rows: int, asked: int | None, most_jobs: int) -> int:
     """All rows in one job, which can keep many calls in the air; `asked` wins as long as each job has a call to make.
 
-    The jobs share the build's limits, so there are never more of them than calls at once.
+    The jobs share the build's limits, so there are never more of them than calls that may begin at once.
     """
-    return max(asked or rows, -(-rows // concurrency))
+    return max(asked or rows, -(-rows // most_jobs))
 
 
 def cut(offsets: Sequence[int], asked: int | None) -> tuple[RowChunk, ...]:

@@ -63,7 +63,7 @@ async def prepare_batch(attempt: Attempt, project: Project | None) -> BatchFound
     if handler == "call":
         options = (project.context.config.call if project else None) or CallOptions()
         _check_calls(options, written.columns, attempt.settings.listed("call_hosts"))
-        asked = rows_per_call_job(rows, asked, options.concurrency)
+        asked = rows_per_call_job(rows, asked, options.most_jobs)
     elif handler == "build":
         asked = rows  # asking takes no time: the work is in the builds
     key = f"{attempt.spec.output_prefix}rows.jsonl"

@@ -73,8 +73,8 @@ def check_address(url: str, allowed: Sequence[str]) -> Address:
 
 
 def _shown(url: str) -> str:
-    """An address as it may stand in a sentence: a query often holds a key."""
-    return shown(url.partition("?")[0])
+    """An address as it may stand in a sentence, without path and query, which often hold a key."""
+    return shown(re.split(r"(?<![:/])/|\?|#", url, maxsplit=1)[0])
 
 
 def _vouched(scheme: str, host: str, port: int, allowed: Sequence[str]) -> bool:

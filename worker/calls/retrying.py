@@ -129,10 +129,21 @@ def _good(call: Call, answer: Answer, options: CallOptions, tried: int, seconds:
         document = read_object(text.encode("utf-8", "replace"), 0)
     except InvalidRequest as fault:
         return failed(call.row, answer, f"The answer of {call.address.service} {fault}", tried, seconds)
-    found = {path: _field(document, path) for path in options.fields}
+    found = {path: _masked(call, _field(document, path)) for path in options.fields}
     if len(str(found)) > _MAX_RESULT:
         return failed(call.row, answer, f"The fields kept of the answer are over {_MAX_RESULT:,}", tried, seconds)
     return RowResult(row=call.row, ok=True, result={**result, "fields": found})
+
+
+def _masked(call: Call, value: Any) -> Any:
+    """A value of an answer without the call's secrets, however they were written in it."""
+    if isinstance(value, str):
+        return call.masked(value)
+    if isinstance(value, list):
+        return [_masked(call, one) for one in value]
+    if isinstance(value, dict):
+        return {call.masked(name): _masked(call, one) for name, one in value.items()}
+    return value
 
 
 def _field(document: Any, path: str) -> Any:

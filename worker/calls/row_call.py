@@ -167,6 +167,17 @@ def _is_secret(name: str) -> bool:
 
 
 def _parts(value: str) -> tuple[str, ...]:
-    """A secret and its words, the longest first: `Bearer x` and `x`."""
+    """A secret and its words, also as JSON may write them, the longest first: `Bearer x` and `x`."""
     words = {value, *value.split()}
-    return tuple(sorted((word for word in words if len(word) >= _LEAST_SECRET), key=len, reverse=True))
+    written = {one for word in words if len(word) >= _LEAST_SECRET for one in (word, *_escaped(word))}
+    return tuple(sorted(written, key=len, reverse=True))
+
+
+def _escaped(word: str) -> tuple[str, ...]:
+    """The ways in which encoders of JSON write a text: some escape `/`, some `+` and other signs of HTML."""
+    plain = json.dumps(word)[1:-1]
+    slashes = plain.replace("/", "\\/")
+    signs = plain
+    for sign in "+&<>'":
+        signs = signs.replace(sign, f"\\u{ord(sign):04X}")
+    return plain, json.dumps(word, ensure_ascii=False)[1:-1], slashes, signs, signs.lower()

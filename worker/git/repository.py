@@ -76,9 +76,13 @@ _LOGIN = re.compile(
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a repository is fetched from, with the settings and the environment that git needs for it alone."""
+    """Where a repository is fetched from, with the settings and the environment that git needs for it alone.
+
+    `url` is what git gets, `address` that from which relative addresses of submodules count.
+    """
 
     url: str
+    address: str
     options: tuple[str, ...]
     environment: Mapping[str, str]
     secrets: tuple[str, ...]

@@ -71,7 +71,7 @@ class _Checkout:
         if depth >= MAX_DEPTH or self._repositories > MAX_SUBMODULES:
             bounds = f"more than {MAX_SUBMODULES} submodules, or more than {MAX_DEPTH} deep in each other"
             raise Forbidden(f"The repository has {bounds}.")
-        for one in submodules_of(links, await repository.modules(commit), url):
+        for one in submodules_of(links, await repository.modules(commit), origin.address):
             inner = await asyncio.to_thread(_empty_folder, folder, one.path)
             await self.fetch(one.url, one.commit, inner, depth + 1)
 
@@ -94,7 +94,9 @@ async def _origin(attempt: Attempt, url: str) -> Origin:
         raise Forbidden(str(error), remedy=error.remedy) from error
     if isinstance(address, LocalAddress):
         path = await asyncio.to_thread(_allowed_path, address.path, roots)
-        return Origin(f"file://{quote(str(path))}", ("protocol.file.allow=always",), {}, (), signed_in=False)
+        return Origin(
+            f"file://{quote(str(path))}", address.path, ("protocol.file.allow=always",), {}, (), signed_in=False
+        )
     credentials = await asyncio.to_thread(load_credentials, attempt.settings.git_credentials_file)
     key = credential_for(credentials, address.url)
     if address.scheme == "ssh" and not isinstance(key, DeployKey):
@@ -106,17 +108,17 @@ async def _origin(attempt: Attempt, url: str) -> Origin:
     allowed = f"protocol.{address.scheme}.allow=always"
     if isinstance(key, DeployKey):
         command = key.command(address.host, address.port, found[0] if found else None)
-        return Origin(address.url, (allowed, f"core.sshCommand={command}"), {}, (), signed_in=True)
+        return Origin(address.url, address.url, (allowed, f"core.sshCommand={command}"), {}, (), signed_in=True)
     pinned = (f"http.curloptResolve={address.host}:{address.port}:{_listed(found)}",) if found else ()
     if not isinstance(key, Token):
-        return Origin(address.url, (allowed, *pinned), {}, (), signed_in=False)
+        return Origin(address.url, address.url, (allowed, *pinned), {}, (), signed_in=False)
     # in the environment, which only this user may read, and not on the command line, which everybody may
     header = {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"http.{address.url}.extraHeader",
         "GIT_CONFIG_VALUE_0": key.header,
     }
-    return Origin(address.url, (allowed, *pinned), header, key.secrets, signed_in=True)
+    return Origin(address.url, address.url, (allowed, *pinned), header, key.secrets, signed_in=True)
 
 
 def _allowed_path(path: str, roots: Sequence[str]) -> Path:
@@ -132,7 +134,8 @@ def _allowed_path(path: str, roots: Sequence[str]) -> Path:
 
 async def _resolved(attempt: Attempt, address: RemoteAddress) -> list[str]:
     """Resolve the host once and judge its addresses, so that no second answer can differ; none behind a proxy."""
-    proxied = any(name.lower() in {"https_proxy", "all_proxy", "http_proxy"} for name in attempt.environment)
+    proxies = {f"{address.scheme}_proxy", "all_proxy"} if address.scheme != "ssh" else set()
+    proxied = any(name.lower() in proxies for name in attempt.environment)
     try:
         async with asyncio.timeout(_RESOLVE_SECONDS):
             found = await asyncio.get_running_loop().getaddrinfo(
@@ -142,7 +145,7 @@ async def _resolved(attempt: Attempt, address: RemoteAddress) -> list[str]:
         if proxied and not address.named_by_operator:
             return []  # behind a proxy only the proxy resolves; the allow-list of hosts stands
         raise ObjectsUnavailable(f"The address of {address.host} could not be found.") from error
-    addresses = sorted({str(entry[4][0]) for entry in found})
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))  # the system's own order: reachable ones first
     for one in addresses:
         if is_link_local(one) or not (address.named_by_operator or is_public(one)):
             raise Forbidden(f"The host {address.host} has the private address {one}, which is not fetched from.")

@@ -133,6 +133,11 @@ class CallOptions(_Section):
             raise ValueError(msg)
         return self
 
+    @property
+    def most_jobs(self) -> int:
+        """Into how many jobs a build can be cut so that each has a call of its own to begin."""
+        return min(self.concurrency, self.burst or self.concurrency)
+
     def named_columns(self) -> frozenset[str]:
         """Every column that a template of it names."""
         templates = (self.url or "", *self.headers.values(), *self.body.values())

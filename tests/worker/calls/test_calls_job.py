@@ -360,11 +360,12 @@ async def test_a_call_section_is_followed_or_refused_by_name(
 
 
 # ---------------------------------------------------------------- sharing the limits
-@pytest.mark.parametrize(("rows", "asked", "jobs"), [(60, None, 1), (60, 1, 8), (60, 30, 2), (3, 1, 3), (60, 100, 1)])
+@pytest.mark.parametrize(("rows", "asked", "jobs"), [(60, None, 1), (60, 1, 4), (60, 30, 2), (3, 1, 3), (60, 100, 1)])
 def test_jobs_of_one_build_keep_its_limits_together(rows: int, asked: int | None, jobs: int) -> None:
     options = CallOptions(concurrency=8, rate_per_second=10, burst=4)
-    chunks = cut(range(rows + 1), rows_per_call_job(rows, asked, options.concurrency))
+    chunks = cut(range(rows + 1), rows_per_call_job(rows, asked, options.most_jobs))
     assert len(chunks) == jobs
     share = shared_options(options, len(chunks))
     assert share.concurrency * jobs <= 8
+    assert (share.burst or 0) * jobs <= 4
     assert share.rate_per_second * jobs <= 10 + 1e-9

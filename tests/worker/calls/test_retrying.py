@@ -174,6 +174,17 @@ def test_a_secret_that_comes_back_stands_in_no_result() -> None:
         assert "***" in found.model_dump_json()
 
 
+@pytest.mark.parametrize("written", [r"Bearer ab\/cd+ef==", r"Bearer ab/cd\u002Bef==", r"Bearer ab/cd\u002bef=="])
+@pytest.mark.parametrize("fields", [(), ("echo", "list")])
+def test_a_secret_that_comes_back_in_another_spelling_stands_in_no_result(
+    written: str, fields: tuple[str, ...]
+) -> None:
+    end = Answer(200, f'{{"echo": "{written}", "list": [{{"{written}": "{written}"}}]}}'.encode())
+    told = result(end, authorization="Bearer ab/cd+ef==", options=CallOptions(fields=fields)).model_dump_json()
+    assert "cd" not in told
+    assert "***" in told
+
+
 @given(st.binary(max_size=300), st.integers(100, 599), st.booleans())
 def test_any_answer_has_a_verdict_that_can_be_told(body: bytes, status: int, cut: bool) -> None:
     for options in (CallOptions(), CallOptions(fields=("a.b",))):

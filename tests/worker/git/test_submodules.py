@@ -37,7 +37,7 @@ def test_a_name_with_points_and_a_command_to_update_by_changes_nothing() -> None
         ("https://h/team/p.git", "../lib.git", "https://h/team/lib.git"),
         ("https://h/team/p.git", "./lib.git", "https://h/team/p.git/lib.git"),
         ("https://h/team/p.git", "../../other/lib", "https://h/other/lib"),
-        ("ssh://git@h:22/team/p", "../lib", "ssh://git@h:22/team/lib"),
+        ("ssh://git@h:22/team/p.git", "../lib", "ssh://git@h:22/team/lib"),
         ("/srv/git/p", "../lib", "/srv/git/lib"),
         ("https://h/team/p", "https://other/lib", "https://other/lib"),
         ("https://h/team/p", "ext::sh -c id", "ext::sh -c id"),
