@@ -156,7 +156,7 @@ class Settings(BaseSettings):
         default=256 * 2**20, ge=2**20, description="Bytes that the scaler's record of decisions may take on disk."
     )
     decisions_keep_days: float = Field(
-        default=14, gt=0, description="Decisions of earlier days go when a new file of the record is begun."
+        default=14, gt=0, le=36_500, description="Decisions of earlier days go when a new file of the record is begun."
     )
     grace_seconds: float = Field(default=25, gt=0, description="Time between SIGTERM and the end of a process.")
     idle_exit_seconds: float = Field(

@@ -108,8 +108,12 @@ def movement(previous: Movement | None, pool: str, seen: Seen, now: float) -> Mo
 
 
 def usual_duration(builds: BuildList) -> float | None:
-    """The median of what builds took, in seconds; None while none of them has ended."""
-    durations = sorted(build.duration for build in builds.builds if build.duration is not None)
+    """The median of what builds of one job took, in seconds; None while none of them has ended.
+
+    A batch is one build of many jobs: what it took says nothing of one of them.
+    """
+    ended = (build for build in builds.builds if build.rows is None)
+    durations = sorted(build.duration for build in ended if build.duration is not None)
     return round(durations[len(durations) // 2], 3) if durations else None
 
 

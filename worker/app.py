@@ -89,7 +89,7 @@ class Agent:
                 work = (self._listen(control), self._beat(every), self._stop_in_time(), self._stop_taking(tickets))
                 beside += [group.create_task(one) for one in work]
                 if self._means.settings.idle_exit_seconds:
-                    beside.append(group.create_task(self._leave_when_idle()))
+                    beside.append(group.create_task(self._leave_when_idle(every)))
                 on_ready()
                 await self._desk.serve(tickets, every)
                 await self._end(control)
@@ -147,15 +147,23 @@ class Agent:
 
     # ---------------------------------------------------------------- leaving
 
-    async def _leave_when_idle(self) -> None:
-        """Leave after some time without work. A ticket that comes at the same moment goes back to the broker."""
+    async def _leave_when_idle(self, heartbeat_seconds: float) -> None:
+        """Leave after some time without work. A ticket that comes at the same moment goes back to the broker.
+
+        While the broker takes nothing, no ticket could come either: that time does not count.
+        """
         limit = self._means.settings.idle_exit_seconds
+        clock = self._means.clock
+        heard_since = clock.monotonic()
         while True:
-            left = limit - self._desk.idle_seconds
+            now = clock.monotonic()
+            if now - self._means.reporter.last_contact > 2 * heartbeat_seconds:
+                heard_since = now
+            left = limit - min(self._desk.idle_seconds, now - heard_since)
             if left <= 0:
                 self.leave(Urgency.DRAIN, f"It had nothing to do for {limit:g} s.")
                 return
-            await asyncio.sleep(max(left, _LEAST_IDLE_LOOK_SECONDS))
+            await asyncio.sleep(max(min(left, heartbeat_seconds), _LEAST_IDLE_LOOK_SECONDS))
 
     async def _stop_taking(self, tickets: Subscription) -> None:
         await self._leaving.wait()

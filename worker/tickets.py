@@ -49,18 +49,19 @@ class TicketDesk:
         """Serve tickets until the subscription ends or the agent is to leave."""
         self._idle_since = self._means.clock.monotonic()
         async for ticket in tickets:
-            if self._leaving.decided:
-                await self._settled(ticket, taken=False)
-                return
+            leaves = self._leaving.decided
             self._idle_since = None
             try:
-                await self._serve(ticket, heartbeat_seconds)
+                if leaves:
+                    await self._settled(ticket, taken=False)
+                else:
+                    await self._serve(ticket, heartbeat_seconds)
             except BrokerUnavailable as error:
                 # The broker took the ticket back; another agent that gets it is told that its job is done.
                 self._log.warning("a ticket could not be settled", error=str(error))
             finally:
                 self._idle_since = self._means.clock.monotonic()
-            if self._leaving.decided:
+            if leaves or self._leaving.decided:
                 return
 
     @property

@@ -171,11 +171,11 @@ class WhatIf(Request):
     """Decide so many of the pool's last ticks again, each on what was seen then."""
     policy: PolicyName | None = None
     burst_threshold: int | None = Field(default=None, ge=0)
-    burst_size: int | None = Field(default=None, ge=1)
-    max_workers: int | None = Field(default=None, ge=0)
+    burst_size: int | None = Field(default=None, ge=1, le=10_000)
+    max_workers: int | None = Field(default=None, ge=0, le=10_000)
     idle_seconds: float | None = Field(default=None, ge=0)
     max_wait: float | None = Field(default=None, ge=0)
-    drain_seconds: float | None = Field(default=None, gt=0)
+    drain_seconds: float | None = Field(default=None, ge=0.001)
     idle_exit: float | None = Field(default=None, ge=0)
     ready: int | None = Field(default=None, ge=0, le=1_000_000)
     leases: int | None = Field(default=None, ge=0, le=1_000_000)

@@ -170,6 +170,9 @@ async def test_what_if_takes_readings_for_granted(api: Api) -> None:
     [
         ("", 422, "pool"),
         ("pool=linux&burstSize=0", 422, "burstSize"),
+        ("pool=linux&burstSize=1000000000", 422, "burstSize"),
+        ("pool=linux&maxWorkers=1000000000", 422, "maxWorkers"),
+        ("pool=linux&drainSeconds=1e-320", 422, "drainSeconds"),
         ("pool=linux&nonsense=1", 422, "nonsense"),
         ("pool=linux&idleSeconds=inf", 422, "idleSeconds"),
         ("pool=mars", 404, None),

@@ -320,21 +320,6 @@ async def test_an_idle_agent_tells_that_it_lives_and_says_good_bye(tmp_path: Pat
     assert left.reason == "SIGTERM"
 
 
-async def test_an_agent_that_is_told_to_leaves_by_itself_after_some_time_without_work(tmp_path: Path) -> None:
-    async with farm(tmp_path, idle_exit_seconds=0.2) as here:
-        assert await here.running == 0
-        (left,) = await here.seen(AgentLeft)
-        assert left.reason == "It had nothing to do for 0.2 s."
-
-
-async def test_a_job_in_hand_is_no_idle_time(tmp_path: Path) -> None:
-    async with farm(tmp_path) as here:
-        assert here.agent._desk.idle_seconds > 0
-        await here.give(SLOW)
-        await here.until(here.started)
-        assert here.agent._desk.idle_seconds == 0
-
-
 async def test_a_draining_agent_finishes_its_job_takes_no_other_and_leaves(tmp_path: Path) -> None:
     async with farm(tmp_path) as here:
         gate = tmp_path / "gate"
