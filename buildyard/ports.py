@@ -124,6 +124,9 @@ class Subscription(Protocol):
     async def stop(self) -> None:
         """Take no further message. Deliveries in hand stay ours and can still be acknowledged."""
 
+    async def close(self) -> None:
+        """Stop, and keep nothing open: deliveries in hand that are not settled may come again."""
+
 
 class Broker(Protocol):
     """A message broker. All methods raise BrokerUnavailable when it cannot be reached in time."""

@@ -178,7 +178,10 @@ async def _take_out(broker: Broker, channel: Channel, count: int, excess: int, b
         pass  # somebody else took the others
     finally:
         await subscription.stop()  # first: what is settled would else make room for more to come
-        gone = await _settle(found, excess, before)
+        try:
+            gone = await _settle(found, excess, before)
+        finally:
+            await subscription.close()
     return gone
 
 

@@ -126,6 +126,13 @@ class Consumption(ABC):
         while self._found:
             await self._found.popleft().release()
 
+    async def close(self) -> None:
+        """Stop, and close the server's channel, which deliveries in hand would have kept open."""
+        await self.stop()
+        await self.end()
+        if self._session is not None:
+            await close_channel(self._session.channel)
+
     async def end(self) -> None:
         """End the iteration and what keeps it up."""
         self._stopped = True

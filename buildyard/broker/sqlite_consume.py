@@ -107,6 +107,10 @@ class Consumption(ABC):
             await self._found.popleft().release()
         await self._host.run(lambda connections: statements.unsubscribe(connections.quick, self.place.number))
 
+    async def close(self) -> None:
+        """Stop: nothing else is open."""
+        await self.stop()
+
     async def enter_again(self) -> None:
         """Register under the process's new name."""
         if not self.ended:

@@ -148,22 +148,27 @@ class Dispatching(Core):
     async def _claim_all(self, claims: Sequence[_Claim]) -> list[ClaimAnswer | PermanentError]:
         """Answer claims in their order. One that is answered keeps its answer, also when a later one fails them all."""
         answers: list[ClaimAnswer | PermanentError] = []
+        in_vain = 0
         while len(answers) < len(claims):
-            answers += await self._claim_of_one_build(claims[len(answers) :])
+            more = await self._claim_of_one_build(claims[len(answers) :])
+            in_vain = 0 if more else in_vain + 1
+            answers += more
+            if in_vain == _CLAIM_TRIES:
+                answers.append(ClaimAnswer(verdict="none", reason="Other agents took every job first."))
         return answers
 
     async def _claim_of_one_build(self, claims: Sequence[_Claim]) -> list[ClaimAnswer | PermanentError]:
         """Answer the first claim, and those after it for as long as they get jobs of the same build.
 
-        A transaction holds one build and waits for no second one: two that did so could wait for each other.
+        A transaction holds one build and waits for no second one: two that did so could wait for each other. So where
+        a job was lost to somebody else while its build was waited for, nothing may be answered: ask once more.
         """
         answers: list[ClaimAnswer | PermanentError] = []
         taken: list[Saved] = []
         async with self._store.begin() as tx:
             for claim in claims:
-                held = taken[0].build.id if taken else None
                 try:
-                    found = await self._claim(tx, claim, held)
+                    found = await self._claim(tx, claim)
                 except PermanentError as refusal:  # of a claim that has changed nothing
                     answers.append(refusal)
                     continue
@@ -176,7 +181,7 @@ class Dispatching(Core):
             self._tell(saved)
         return answers
 
-    async def _claim(self, tx: Transaction, claim: _Claim, held: str | None) -> tuple[ClaimAnswer, Saved | None] | None:
+    async def _claim(self, tx: Transaction, claim: _Claim) -> tuple[ClaimAnswer, Saved | None] | None:
         """The answer to a claim; None when it needs a build beside the one that is held."""
         request = claim.request
         known = await tx.claimant(claim.agent, request.pool, request.claim_id)
@@ -185,23 +190,23 @@ class Dispatching(Core):
         if known.agent.pool != request.pool:
             raise InvalidRequest(f"Agent {claim.agent} belongs to the pool {known.agent.pool}.", field="pool")
         if known.again is not None:
-            other = held not in {None, known.again.build_id}
+            other = tx.held_build not in {None, known.again.build_id}
             return None if other else (await self._same_answer(tx, known.again), None)
         if known.agent.draining:
             return _unsuited("The agent is draining: it takes nothing more."), None
         if paused := why_paused(known.pool_change):
             return _unsuited(paused), None
-        step = await self._best(tx, known.agent, request, held)
+        step = await self._best(tx, known.agent, request)
         if step is None or step.job is None or step.attempt is None:
-            return None if held else (ClaimAnswer(verdict="none", reason="No job of the pool is ready."), None)
+            return None if tx.held_build else (ClaimAnswer(verdict="none", reason="No job of the pool is ready."), None)
         saved = await tx.save(step)
         spec = await self._spec(tx, saved.build, step.job, step.attempt)
         return ClaimAnswer(verdict="job", job=spec), saved
 
-    async def _best(self, tx: Transaction, agent: Agent, request: ClaimRequest, held: str | None) -> Step | None:
+    async def _best(self, tx: Transaction, agent: Agent, request: ClaimRequest) -> Step | None:
         """An attempt at the best ready job begins, of the build that is held if one is."""
         for _ in range(_CLAIM_TRIES):
-            best = await tx.best_ready(request.pool, of_build=held)
+            best = await tx.best_ready(request.pool, of_build=tx.held_build)
             if best is None:
                 return None
             build, job = best

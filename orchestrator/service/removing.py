@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
+from buildyard.errors import ObjectsUnavailable
 from buildyard.telemetry import logger
 from orchestrator.domain.records import EventDraft, Step
 from orchestrator.domain.retention import Keep, Kept, Past, build_of, orphaned, still_kept, too_strange
@@ -41,21 +42,34 @@ class Removing(Core):
         """Carry out what is marked, by whomever; how many builds that concerned, by what went.
 
         Raises:
-            ObjectsUnavailable: what is marked stays marked.
+            ObjectsUnavailable: what could not be deleted stays marked; it holds up nothing else.
         """
         done: Counter[str] = Counter()
         while True:
             async with self._store.begin() as tx:
                 removals = await tx.removals(_PAGE)
-            for one in removals:
-                await self._delete_objects(one)
-            finished: Sequence[Removal] | None = None if removals else ()
+            deleted, failure = await self._delete_all(removals)
+            finished: Sequence[Removal] | None = None if deleted else ()
             while finished is None:  # whoever else writes comes between
                 async with self._store.begin() as tx:
-                    finished = await tx.finish_removals(removals)
+                    finished = await tx.finish_removals(deleted)
             done += Counter(_SAID[one.kept] for one in finished)
-            if len(removals) < _PAGE:
+            if failure is not None:
+                raise failure
+            if len(removals) < _PAGE or not finished:
                 return done
+
+    async def _delete_all(self, removals: Sequence[Removal]) -> tuple[list[Removal], ObjectsUnavailable | None]:
+        """Delete the objects of each; those that have none left, and the last failure."""
+        deleted, failure = [], None
+        for one in removals:
+            try:
+                await self._delete_objects(one)
+            except ObjectsUnavailable as error:
+                failure = error
+            else:
+                deleted.append(one)
+        return deleted, failure
 
     async def delete_orphans(self, keep: Keep) -> int:
         """Delete objects of builds that there are not; how many.

@@ -42,6 +42,11 @@ class Attempts(Removing):
         super().__init__(connection, clock)
         self._held: dict[str, Build] = {}
 
+    @property
+    def held_build(self) -> str | None:
+        """A build that this transaction holds; None while it holds none."""
+        return next(iter(self._held), None)
+
     # ------------------------------------------------------------------ reading what a decision needs
 
     async def lock_build(self, build_id: str) -> Build:
@@ -114,9 +119,9 @@ class Attempts(Removing):
         Somebody else may have taken the job while it was waited for: look at its state.
         """
         if of_build is None:
-            row = await self._first(_BEST_READY, {"pool": pool})
+            row = (await self._db.execute(_BEST, {"pool": pool})).first()
         else:
-            row = await self._first(_BEST_READY_OF_BUILD, {"pool": pool, "build": of_build})
+            row = (await self._db.execute(_BEST_OF_BUILD, {"pool": pool, "build": of_build})).first()
         if row is None:
             return None
         build = codec.build_from(_record(row, t.builds))
@@ -149,8 +154,8 @@ class Attempts(Removing):
 
     # ------------------------------------------------------------------ inside
 
-    async def _hold(self, query: Mapping[str, Select[Any]], asked: Mapping[str, Any]) -> None:
-        for row in await self._asked(query, asked):
+    async def _hold(self, query: Select[Any], asked: Mapping[str, Any]) -> None:
+        for row in await self._db.execute(query, dict(asked)):
             build = codec.build_from(_record(row, t.builds))
             if build.kept is not Kept.NOTHING:
                 self._held[build.id] = build
@@ -159,7 +164,10 @@ class Attempts(Removing):
         return next(iter(await self._asked(query, asked)), None)
 
     async def _asked(self, query: Mapping[str, Select[Any]], asked: Mapping[str, Any]) -> Sequence[Row[Any]]:
-        """The rows, and with them the store's time where it has a clock of its own."""
+        """The rows, and with them the store's time where it has a clock of its own.
+
+        Not for queries that wait for others' transactions: what they tell is the time before the wait.
+        """
         rows: Sequence[Row[Any]] = (await self._db.execute(query[self._db.dialect.name], dict(asked))).all()
         if rows and self._own_clock:
             self._note_time(rows[0][-1])
@@ -225,8 +233,8 @@ _ATTEMPT_AND_JOB = (
     .where(t.attempts.c.job_id == bindparam("job"), t.attempts.c.number == bindparam("number"))
 )
 _COUNTS_BESIDE = _counts_beside()
-_LOCK_ONE = _with_time(select(t.builds).where(t.builds.c.id == bindparam("build")).with_for_update())
-_LOCK_MANY = _with_time(
+_LOCK_ONE = select(t.builds).where(t.builds.c.id == bindparam("build")).with_for_update()
+_LOCK_MANY = (
     select(t.builds)
     .where(t.builds.c.id.in_(bindparam("builds", expanding=True)))
     .order_by(t.builds.c.id)
@@ -239,8 +247,7 @@ _BEST = (
     .where(t.jobs.c.id == _next_job())
     .with_for_update(of=[t.builds, t.jobs])
 )
-_BEST_READY = _with_time(_BEST)
-_BEST_READY_OF_BUILD = _with_time(_BEST.where(t.builds.c.id == bindparam("build")))
+_BEST_OF_BUILD = _BEST.where(t.builds.c.id == bindparam("build"))
 _BEGIN_ATTEMPT = insert(t.attempts)
 _END_ATTEMPT = update(t.attempts).where(
     t.attempts.c.job_id == bindparam("which"), t.attempts.c.number == bindparam("which_number")

@@ -28,6 +28,8 @@ _PLACES = 20
 _POSTGRESQL = "postgresql"
 _OWN = literal_column(f"(pg_current_xact_id()::text::bigint << {_PLACES})", BigInteger)
 _HORIZON = literal_column(f"(pg_snapshot_xmin(pg_current_snapshot())::text::bigint << {_PLACES})", BigInteger)
+_UNUSED = literal_column(f"(pg_snapshot_xmax(pg_current_snapshot())::text::bigint << {_PLACES})", BigInteger)
+"""No event that can be seen stands here or later, unless it was written on a server that is older than this one."""
 _COUNTED_ANEW = """
     UPDATE events SET position = -place
     FROM (SELECT position AS old, row_number() OVER (ORDER BY position) AS place FROM events) AS anew
@@ -100,8 +102,9 @@ def settle_positions(connection: Connection) -> None:
     """
     if connection.dialect.name != _POSTGRESQL:
         return
-    ahead = connection.execute(select(t.events.c.position).where(t.events.c.position >= _HORIZON).limit(1)).first()
-    if ahead is None:
+    ahead = select(t.events.c.position).where(t.events.c.position >= _UNUSED).limit(1)
+    if connection.execute(ahead).first() is None:
         return
+    connection.execute(text("LOCK TABLE events IN EXCLUSIVE MODE"))
     connection.execute(text(_COUNTED_ANEW))
-    connection.execute(text("UPDATE events SET position = -position"))
+    connection.execute(text("UPDATE events SET position = -position WHERE position < 0"))

@@ -127,7 +127,10 @@ class Transaction(Attempts):
             t.jobs.c.id.in_(job_ids), t.jobs.c.state == JobState.WAITING.value, t.jobs.c.not_before.is_not(None)
         )
         ready = {"state": JobState.READY.value, "ready_at": await self.now(), "not_before": None}
-        pools = (await self._db.execute(update(t.jobs).where(waits).values(ready).returning(t.jobs.c.pool))).scalars()
+        # whoever holds some of them holds their builds too: these are left for the next time, not waited for
+        free = (await self._db.execute(select(t.jobs.c.id).where(waits).with_for_update(skip_locked=True))).scalars()
+        due = t.jobs.c.id.in_(list(free))
+        pools = (await self._db.execute(update(t.jobs).where(due).values(ready).returning(t.jobs.c.pool))).scalars()
         tickets: tuple[Ticket, ...] = ()
         for pool, count in sorted(Counter(pools).items()):
             tickets += await self.add_tickets(pool, count)

@@ -29,6 +29,22 @@ async def test_after_stop_nothing_comes_and_what_is_in_hand_can_be_acknowledged(
     assert (await counted(other, WORK, 0)).unacked in {0, None}
 
 
+async def test_a_closed_subscription_leaves_nothing_open_and_takes_nothing(rig: Rig) -> None:
+    broker = await rig.open()
+    await broker.declare(WORK)
+    await broker.publish(WORK, [b"a", b"b", b"c"])
+    for _ in range(3):
+        subscription = await broker.subscribe(WORK)
+        await (await take_one(subscription)).ack()
+        await subscription.close()
+        await subscription.close()
+        assert [delivery.body async for delivery in subscription] == []
+
+    assert (await counted(broker, WORK, 0)).unacked in {0, None}
+    await broker.subscribe(WORK)
+    assert len(vars(broker)["_consumptions"]) == 1
+
+
 async def test_stop_and_close_end_a_waiting_iteration(rig: Rig) -> None:
     broker = await rig.open()
     stopped, closed = await broker.subscribe(WORK), await broker.subscribe(NEWS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -106,6 +106,27 @@ async def test_an_object_store_that_is_away_holds_up_neither_messages_nor_what_i
     assert told == {"builds": 1, "dead_messages": 7}
     with pytest.raises(Gone):
         await yard.views.build(spec.build_id)
+
+
+@on_sqlite
+async def test_a_build_whose_objects_cannot_be_deleted_holds_up_no_other(
+    yard: Yard, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = await built(yard), await built(yard)
+    told: Counter[str] = Counter()
+    delete = yard.objects.delete
+
+    async def refuse_one(keys: Sequence[str]) -> None:
+        if any(stuck.build_id in key for key in keys):
+            raise ObjectsUnavailable("These objects are locked.")
+        await delete(keys)
+
+    monkeypatch.setattr(yard.objects, "delete", refuse_one)
+    await retiring(yard, broker, told).round()
+
+    left = await keys(yard)
+    assert any(stuck.build_id in key for key in left)
+    assert not any(other.build_id in key for key in left)
 
 
 @on_sqlite

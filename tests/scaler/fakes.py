@@ -204,6 +204,9 @@ class FakeRings:
     async def stop(self) -> None:
         """It ends with the test."""
 
+    async def close(self) -> None:
+        """It ends with the test."""
+
 
 class FakeBroker:
     """Counts what the test says. `gate` holds every count back until it is set."""

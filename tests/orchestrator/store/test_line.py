@@ -171,3 +171,21 @@ async def test_events_restored_into_a_younger_server_stand_before_all_that_comes
         await tell(tx, build)
 
     assert named(await all_of(store, 5)) == [(1, 1), (1, 2), (2, 1), (2, 2), (1, 3)]
+
+
+@on_postgres
+async def test_a_producer_that_starts_beside_a_working_one_numbers_nothing_anew(store: Store) -> None:
+    build = await create(store, 1)
+    async with store.begin() as older:
+        await older._db.execute(text("SELECT pg_current_xact_id()"))  # what commits now is newer than this one
+        async with store.begin() as tx:
+            await tell(tx, build)
+        async with store.begin() as tx:
+            before = (await tx._db.execute(text("SELECT position FROM events ORDER BY position"))).scalars().all()
+
+        await store.migrate()
+
+        async with store.begin() as tx:
+            after = (await tx._db.execute(text("SELECT position FROM events ORDER BY position"))).scalars().all()
+    assert len(before) == 3
+    assert after == before
