@@ -45,7 +45,7 @@ Source = Annotated[
     ),
 ]
 StrategyOption = Annotated[
-    StrategyWord,
+    StrategyWord | None,
     typer.Option(
         metavar="WORD",
         case_sensitive=False,
@@ -69,7 +69,7 @@ def submit(
     project: Project = None,
     pool: Pool = "linux",
     priority: PriorityOption = "normal",
-    strategy: StrategyOption = "incremental",
+    strategy: StrategyOption = None,
     timeout: Timeout = 60,
     ref: Ref = "HEAD",
     submodules: Submodules = False,

@@ -37,7 +37,8 @@ class Wanted:
     project: str | None = None
     pool: str = "linux"
     priority: str = "normal"
-    strategy: str = "incremental"
+    strategy: str | None = None
+    """None: the farm's own choice, which warns of nothing."""
     timeout_minutes: float = 60
     ref: str = "HEAD"
     submodules: bool = False
@@ -171,7 +172,9 @@ def request_of(wanted: Wanted, url: str | None) -> BuildRequest:
         "toolchain": wanted.toolchain,
         "rowsPerJob": wanted.rows_per_job,
     }
-    full = {"job": job, "targetPool": wanted.pool, "strategy": wanted.strategy, "priority": wanted.priority}
+    full: dict[str, Any] = {"job": job, "targetPool": wanted.pool, "priority": wanted.priority}
+    if wanted.strategy is not None:
+        full["strategy"] = wanted.strategy
     try:
         return BuildRequest.model_validate(full)
     except ValidationError as error:
