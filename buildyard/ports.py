@@ -125,7 +125,7 @@ class Subscription(Protocol):
         """Take no further message. Deliveries in hand stay ours and can still be acknowledged."""
 
     async def close(self) -> None:
-        """Stop, and keep nothing open: deliveries in hand that are not settled may come again."""
+        """Stop, and soon keep nothing open: deliveries in hand that are not settled by then may come again."""
 
 
 class Broker(Protocol):

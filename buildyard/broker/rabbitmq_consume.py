@@ -21,6 +21,9 @@ from buildyard.errors import BrokerUnavailable, DeliveryLost
 from buildyard.ports import Channel, ChannelKind, Delivery
 from buildyard.telemetry import logger
 
+SETTLED_SECONDS = 5.0
+"""A server hands acknowledgements on to a replicated queue bit by bit: a channel that is closed at once takes the last
+ones with it, and their messages come again."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _log = logger("broker")
@@ -95,6 +98,7 @@ class Consumption(ABC):
         self._arrived = asyncio.Event()
         self._session: Session | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._stopped = False
 
     async def begin(self) -> None:
@@ -127,8 +131,13 @@ class Consumption(ABC):
             await self._found.popleft().release()
 
     async def close(self) -> None:
-        """Stop, and close the server's channel, which deliveries in hand would have kept open."""
+        """Stop, and soon close the server's channel, which deliveries in hand would have kept open."""
         await self.stop()
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close_soon(), name=f"close {self._channel.name}")
+
+    async def _close_soon(self) -> None:
+        await asyncio.sleep(SETTLED_SECONDS)
         await self.end()
         if self._session is not None:
             await close_channel(self._session.channel)
@@ -138,9 +147,11 @@ class Consumption(ABC):
         self._stopped = True
         self._arrived.set()
         self._found.clear()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        ours = {task for task in (self._keeper, self._closing) if task is not None} - {asyncio.current_task()}
+        for task in ours:
+            task.cancel()
+        if ours:
+            await asyncio.wait(ours)
 
     @property
     def over(self) -> bool:
