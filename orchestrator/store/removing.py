@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     CTE,
     ColumnElement,
     RowMapping,
+    Select,
     and_,
     delete,
     exists,
@@ -154,31 +157,37 @@ class Removing(Changes):
 
     async def _past(self, where: ColumnElement[bool], limit: int) -> tuple[Past, ...]:
         b = t.builds.c
-        letters, attempts = t.dead_letters.c, t.attempts.c
-        newer = t.builds.alias("newer")
-        overtaken = exists().where(
-            newer.c.project == b.project, newer.c.state == BuildState.SUCCEEDED.value, newer.c.id > b.id
-        )
-        tried_again = exists().where(
-            attempts.build_id == b.id,
-            or_(attempts.outcome.is_(None), attempts.outcome != Outcome.SUCCEEDED.value),
-        )
-        query = select(
-            b.id,
-            b.ended_at,
-            b.kept,
-            exists().where(letters.build_id == b.id, letters.resolution.is_(None)).label("waits"),
-            b.id.in_(select(_needed().c.id)).label("needed"),
-            and_(b.state == BuildState.SUCCEEDED.value, ~overtaken).label("newest"),
-            or_(b.rows_total.is_not(None), tried_again).label("messy"),
-        )
-        rows = await self._db.execute(query.where(where).order_by(b.kept, b.ended_at, b.id).limit(limit))
-        return tuple(_past_from(row) for row in rows.mappings())
+        query = _past_query().where(where).order_by(b.kept, b.ended_at, b.id).limit(limit)
+        return tuple(_past_from(row) for row in (await self._db.execute(query)).mappings())
 
     async def _bury(self, things: ColumnElement[str], which: ColumnElement[bool]) -> None:
         """Note ids as removed, which the caller holds against others."""
         new = select(things, literal(await self.now(), t.Micros())).where(which, not_removed(things))
         await self._db.execute(insert(t.tombstones).from_select(["id", "at"], new))
+
+
+@cache
+def _past_query() -> Select[Any]:
+    """What is asked of builds to judge them; put together once, since that costs more than to ask it."""
+    b = t.builds.c
+    letters, attempts = t.dead_letters.c, t.attempts.c
+    newer = t.builds.alias("newer")
+    overtaken = exists().where(
+        newer.c.project == b.project, newer.c.state == BuildState.SUCCEEDED.value, newer.c.id > b.id
+    )
+    tried_again = exists().where(
+        attempts.build_id == b.id,
+        or_(attempts.outcome.is_(None), attempts.outcome != Outcome.SUCCEEDED.value),
+    )
+    return select(
+        b.id,
+        b.ended_at,
+        b.kept,
+        exists().where(letters.build_id == b.id, letters.resolution.is_(None)).label("waits"),
+        b.id.in_(select(_needed().c.id)).label("needed"),
+        and_(b.state == BuildState.SUCCEEDED.value, ~overtaken).label("newest"),
+        or_(b.rows_total.is_not(None), tried_again).label("messy"),
+    )
 
 
 def _needed() -> CTE:
