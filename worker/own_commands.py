@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from buildyard.contracts.builds import StageName
 from worker.toolchains.configuration import FILE_NAME, BuildyardToml
-from worker.toolchains.contract import (
-    ArtifactGlob,
-    BuildContext,
-    Choice,
-    Detection,
-    FileTree,
-    ReportGlob,
-    StagePlan,
-)
+from worker.toolchains.contract import Choice, Detection
+from worker.toolchains.without_tools import WithoutTools
 
 _NAME = "custom"
 
 
-class OwnCommands:
+class OwnCommands(WithoutTools):
     """The toolchain that knows nothing: every command comes from `buildyard.toml`."""
 
     name = _NAME
-    tools: tuple[str, ...] = ()
-
-    def wanted(self, path: str) -> bool:
-        """No text decides."""
-        del path
-        return False
-
-    def detect(self, tree: FileTree) -> Detection | None:
-        """Never by files."""
-        del tree
-        return None
-
-    def plan(self, stage: StageName, context: BuildContext) -> StagePlan:
-        """Nothing beyond what the file says."""
-        del context
-        return StagePlan(stage, skip_reason=f"{FILE_NAME} gives no commands for it.")
-
-    def artifacts(self, context: BuildContext) -> tuple[ArtifactGlob, ...]:
-        """None of its own."""
-        del context
-        return ()
-
-    def test_reports(self, context: BuildContext) -> tuple[ReportGlob, ...]:
-        """None."""
-        del context
-        return ()
-
-    def count_problems(self, line: str) -> Literal["warning", "error"] | None:
-        """Output of unknown tools is not judged."""
-        del line
-        return None
+    skip_reason = f"{FILE_NAME} gives no commands for it."
 
 
 def own_commands(config: BuildyardToml) -> Choice | None:

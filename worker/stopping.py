@@ -29,6 +29,14 @@ class StopSignal:
             self._cause = cause
             self._event.set()
 
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until it is time to stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return
+
     async def wait(self) -> StopCause:
         """Return the cause as soon as there is one."""
         await self._event.wait()

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from buildyard.contracts.scaling import Decision, PoolObserved, Reading, ScalingPolicy, Trust, WorkerState, WorkerView
+from buildyard.contracts.scaling import (
+    Decision,
+    Plan,
+    PoolObserved,
+    Reading,
+    ScalingPolicy,
+    Trust,
+    WorkerState,
+    WorkerView,
+)
 from tui import format as shown
 from tui.format import Tone
 from tui.state.rows import UseRow
@@ -23,14 +32,18 @@ def record_facts(decision: Decision, *, utf8: bool = True) -> list[Fact]:
     return [*told, *(Fact("", sentence) for sentence in rules(seen.policy))]
 
 
-def _decided(decision: Decision, *, utf8: bool) -> Iterator[Fact]:
-    plan = decision.plan
+def why_facts(plan: Plan, *, utf8: bool) -> Iterator[Fact]:
+    """What a plan decides, and why: its sentence, its formula, and the limits that it met."""
     mark = shown.mark(plan.code.value, "decision")
     yield Fact("decision", f"{mark.sign(utf8=utf8)} {mark.word.replace('_', ' ')}", mark.tone)
     yield Fact("because", plan.reason)
     if plan.formula:
         yield Fact("formula", plan.formula)
     yield from (Fact("limit", clamp) for clamp in plan.clamps)
+
+
+def _decided(decision: Decision, *, utf8: bool) -> Iterator[Fact]:
+    yield from why_facts(decision.plan, utf8=utf8)
     yield Fact("pool", decision.observed.pool)
     yield Fact("at", f"{shown.day_and_clock(decision.at)} UTC, {_WOKEN.get(decision.woken_by, decision.woken_by)}")
     yield Fact("number", shown.count(decision.number))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from buildyard.contracts.scaling import Plan, WhatIf, WhatIfAnswer
 from buildyard.errors import InvalidRequest
 from tui import format as shown
+from tui.screens.scaler_facts import why_facts
 from tui.widgets.facts import Fact, heading
 
 NAMES = tuple(name for name in WhatIf.model_fields if name != "pool")
@@ -53,12 +54,7 @@ def answer_facts(answer: WhatIfAnswer, asked: str, *, utf8: bool = True) -> list
 
 
 def _plan(plan: Plan, *, utf8: bool) -> Iterator[Fact]:
-    mark = shown.mark(plan.code.value, "decision")
-    yield Fact("decision", f"{mark.sign(utf8=utf8)} {mark.word.replace('_', ' ')}", mark.tone)
-    yield Fact("because", plan.reason)
-    if plan.formula:
-        yield Fact("formula", plan.formula)
-    yield from (Fact("limit", clamp) for clamp in plan.clamps)
+    yield from why_facts(plan, utf8=utf8)
     if plan.start:
         yield Fact("starts", ", ".join(plan.start), "active")
     if plan.drain:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
 
@@ -66,16 +65,8 @@ async def _asked(attempt: Attempt, row: Row) -> RowResult | None:
             )
         except BuildyardError as error:
             if isinstance(error, TemporaryError) or error.code == _IN_PROGRESS:
-                await _pause(attempt, min(getattr(error, "retry_after", 1.0), _MOST_PAUSE))
+                await attempt.stop.pause(min(getattr(error, "retry_after", 1.0), _MOST_PAUSE))
                 continue
             return RowResult(row=row.number, ok=False, error=f"{error} {error.remedy}".strip())
         return RowResult(row=row.number, ok=True, result={"executionId": accepted.execution_id})
     return None
-
-
-async def _pause(attempt: Attempt, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await attempt.stop.wait()
-    except TimeoutError:
-        return

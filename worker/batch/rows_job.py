@@ -54,19 +54,11 @@ async def _run_builtin(attempt: Attempt, rows: AsyncIterator[Row], sink: RowSink
             await asyncio.sleep(0)
             breathed = began
         if (seconds := work_seconds(row.values)) > 0:
-            await _pause(attempt, seconds)
+            await attempt.stop.pause(seconds)
         if attempt.stop.stopped():
             return
         result = handle_row(row.number, row.values)
         await sink.add(result, attempt.clock.monotonic() - began, last=row.last)
-
-
-async def _pause(attempt: Attempt, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await attempt.stop.wait()
-    except TimeoutError:
-        return
 
 
 async def _rows(attempt: Attempt, part: RowsPart) -> AsyncIterator[Row]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Mapping
 from typing import Self
@@ -15,6 +14,7 @@ from buildyard.errors import Forbidden
 from worker.calls.addresses import Address, check_resolved
 from worker.calls.retrying import Answer, Fault
 from worker.calls.row_call import Call
+from worker.resolving import addresses_of
 from worker.streams import closed
 from worker.toolchains.call_section import MAX_KEPT_BYTES, CallOptions
 
@@ -82,12 +82,9 @@ class Sender:
         until, known = self._resolved.get(address.service, (0.0, ()))
         if not known or now > until:
             try:
-                loop = asyncio.get_running_loop()
-                host = address.host.strip("[]")
-                entries = await loop.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+                known = (await addresses_of(address.host, address.port))[:_MOST_ADDRESSES]
             except (OSError, UnicodeError):
                 return ()
-            known = tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))[:_MOST_ADDRESSES]
             self._resolved[address.service] = (now + _REMEMBERED_SECONDS, known)
         for one in known:  # for each call: what one scheme is allowed, another may not be
             check_resolved(address, one)

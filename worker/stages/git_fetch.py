@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -23,6 +22,7 @@ from worker.attempt import Attempt
 from worker.git.credentials import DeployKey, Token, credential_for, load_credentials
 from worker.git.repository import Budget, Origin, Repository
 from worker.git.submodules import MAX_DEPTH, MAX_SUBMODULES, submodules_of
+from worker.resolving import addresses_of
 
 _RESOLVE_SECONDS = 10.0
 
@@ -132,20 +132,17 @@ def _allowed_path(path: str, roots: Sequence[str]) -> Path:
     )
 
 
-async def _resolved(attempt: Attempt, address: RemoteAddress) -> list[str]:
+async def _resolved(attempt: Attempt, address: RemoteAddress) -> tuple[str, ...]:
     """Resolve the host once and judge its addresses, so that no second answer can differ; none behind a proxy."""
     proxies = {f"{address.scheme}_proxy", "all_proxy"} if address.scheme != "ssh" else set()
     proxied = any(name.lower() in proxies for name in attempt.environment)
     try:
         async with asyncio.timeout(_RESOLVE_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(
-                address.host.strip("[]"), address.port, type=socket.SOCK_STREAM
-            )
-    except (OSError, TimeoutError) as error:
+            addresses = await addresses_of(address.host, address.port)
+    except (OSError, UnicodeError, TimeoutError) as error:
         if proxied and not address.named_by_operator:
-            return []  # behind a proxy only the proxy resolves; the allow-list of hosts stands
+            return ()  # behind a proxy only the proxy resolves; the allow-list of hosts stands
         raise ObjectsUnavailable(f"The address of {address.host} could not be found.") from error
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))  # the system's own order: reachable ones first
     for one in addresses:
         if is_link_local(one) or not (address.named_by_operator or is_public(one)):
             raise Forbidden(f"The host {address.host} has the private address {one}, which is not fetched from.")
