@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from buildyard.broker import open_broker
 from buildyard.clock import SystemClock
 from buildyard.contracts.messages import Order, Ticket
 from buildyard.contracts.scaling import PoolConfig
 from buildyard.errors import NotFound
 from buildyard.objects.store import MemoryObjects
-from buildyard.ports import ObjectInfo, ObjectStore
+from buildyard.ports import DEAD, REPORTS, Broker, ObjectInfo, ObjectStore, doorbell, jobs
 from orchestrator.api.farm_events import written_out
 from orchestrator.domain.records import Build, Limits
 from orchestrator.feed import Feed
@@ -121,3 +122,13 @@ async def yard(store_url: str) -> AsyncIterator[Yard]:
     service = Service(store, objects, feed, farm, clock, outlets)
     yield Yard(store, objects, service, Views(store, POOLS, timedelta(seconds=30)), feed, clock, caught)
     await store.close()
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
+    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
+    await broker.open()
+    for channel in (REPORTS, DEAD, jobs("linux"), doorbell("linux")):
+        await broker.declare(channel)
+    yield broker
+    await broker.close()

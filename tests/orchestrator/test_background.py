@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from buildyard.broker import open_broker
 from buildyard.clock import Clock
 from buildyard.contracts.builds import BuildState, UploadSource
 from buildyard.contracts.messages import TICKET, Heartbeat, read_message
@@ -34,16 +33,6 @@ from tests.orchestrator.test_service import CLOCK, a_request, an_upload, claim, 
 @pytest.fixture
 def store_url(tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
-    await broker.open()
-    for channel in (REPORTS, DEAD, jobs("linux"), doorbell("linux")):
-        await broker.declare(channel)
-    yield broker
-    await broker.close()
 
 
 async def until(what: Callable[[], Awaitable[bool]]) -> None:

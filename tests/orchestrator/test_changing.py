@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildyard.broker import open_broker
 from buildyard.clock import SystemClock
 from buildyard.contracts.agents import ClaimRequest
 from buildyard.contracts.builds import Priority
 from buildyard.errors import Conflict, NotFound
-from buildyard.ports import REPORTS, Broker, doorbell, jobs
+from buildyard.ports import Broker
 from orchestrator.domain.changing import PoolChange, alone_since, why_paused
 from tests.orchestrator.conftest import Yard
 from tests.orchestrator.test_background import sweeper
@@ -82,16 +79,6 @@ async def test_a_build_whose_priority_is_raised_goes_first(yard: Yard) -> None:
         await yard.service.set_priority(second, Priority.LOW, requester="ann")
     with pytest.raises(NotFound):
         await yard.service.set_priority(first.replace("0", "1"), Priority.LOW, requester="ann")
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
-    await broker.open()
-    for channel in (REPORTS, jobs("linux"), doorbell("linux")):
-        await broker.declare(channel)
-    yield broker
-    await broker.close()
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # no clock of these tests moves that of PostgreSQL

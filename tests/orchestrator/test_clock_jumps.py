@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from buildyard.broker import open_broker
 from buildyard.clock import SteadyClock
 from buildyard.contracts.messages import Heartbeat, StageFinished, StageStarted
-from buildyard.ports import DEAD, REPORTS, Broker, doorbell, jobs
+from buildyard.ports import Broker
 from orchestrator.domain.records import Attempt
 from orchestrator.hearing import Hearing
 from orchestrator.store.facts import Facts
@@ -20,17 +17,6 @@ from tests.orchestrator.conftest import Yard
 from tests.orchestrator.test_background import sweeper
 from tests.orchestrator.test_guards import LEASE, Jumping, lost
 from tests.orchestrator.test_service import a_request, an_upload, claim, claimed, fact, join, submit
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
-    await broker.open()
-    for channel in (REPORTS, DEAD, jobs("linux"), doorbell("linux")):
-        await broker.declare(channel)
-    yield broker
-    await broker.close()
-
 
 JUMPS = [timedelta(hours=1), timedelta(hours=-1)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from buildyard.clock import SystemClock
 from buildyard.contracts.builds import Outcome, ReasonCode, RowResult
 from buildyard.contracts.messages import Heartbeat, RowsDone, StageStarted
 from buildyard.errors import BrokerUnavailable
-from buildyard.ports import DEAD, REPORTS, Broker, Channel, Depth, Uncounted, doorbell, jobs
+from buildyard.ports import REPORTS, Broker, Channel, Depth, Uncounted, jobs
 from orchestrator import hearing
 from orchestrator.domain.counting import Believed
 from orchestrator.domain.records import Attempt, Job
@@ -33,16 +33,6 @@ from tests.orchestrator.test_service import claimed, ended, fact, finished, subm
 from tests.orchestrator.world import START
 
 LEASE = LIMITS.lease_seconds
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
-    await broker.open()
-    for channel in (REPORTS, DEAD, jobs("linux"), doorbell("linux")):
-        await broker.declare(channel)
-    yield broker
-    await broker.close()
 
 
 class Jumping(SystemClock):

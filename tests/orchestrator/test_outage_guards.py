@@ -16,10 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from buildyard.broker import open_broker
 from buildyard.clock import SystemClock
 from buildyard.errors import StoreUnavailable, TemporaryError
-from buildyard.ports import DEAD, REPORTS, Broker, doorbell, jobs
+from buildyard.ports import Broker, jobs
 from buildyard.settings import Settings
 from chaos.proxy import Proxy, proxied
 from orchestrator import app
@@ -37,16 +36,6 @@ from tests.orchestrator.test_service import claim, claimed, join, submit, waited
 
 PATIENCE = 30.0
 LOCKED_SECONDS = 0.5
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
-    await broker.open()
-    for channel in (REPORTS, DEAD, jobs("linux"), doorbell("linux")):
-        await broker.declare(channel)
-    yield broker
-    await broker.close()
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildyard.broker import open_broker
 from buildyard.contracts.builds import JobSpec, Outcome, RowResult, StageName
 from buildyard.contracts.messages import AttemptReport, Heartbeat, RowsDone, StageStarted
 from buildyard.errors import StoreUnavailable
@@ -24,16 +22,6 @@ from tests.orchestrator.conftest import Yard
 from tests.orchestrator.test_background import until
 from tests.orchestrator.test_deliveries import told
 from tests.orchestrator.test_service import claim, claimed, fact, finished, join, submit
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
-    await broker.open()
-    for channel in (REPORTS, DEAD):
-        await broker.declare(channel)
-    yield broker
-    await broker.close()
 
 
 async def some_jobs(yard: Yard, count: int) -> list[JobSpec]:

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
-from buildyard.broker import open_broker
 from buildyard.clock import SystemClock
 from buildyard.contracts.builds import RowResult, StageName, StageStatus
 from buildyard.contracts.messages import AttemptReport, RowsDone, StageFinished, StageStarted
 from buildyard.errors import BrokerUnavailable, PermanentError, UnknownCount
-from buildyard.ports import DEAD, REPORTS, Broker, Channel, Depth, doorbell, jobs
+from buildyard.ports import REPORTS, Broker, Channel, Depth
 from orchestrator.reports import Reports
 from orchestrator.store import schema
 from tests.orchestrator.conftest import LIMITS, Yard
 from tests.orchestrator.test_background import sweeper, until
 from tests.orchestrator.test_service import claimed, fact, finished
 from tests.orchestrator.world import START
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
-    await broker.open()
-    for channel in (REPORTS, DEAD, jobs("linux"), doorbell("linux")):
-        await broker.declare(channel)
-    yield broker
-    await broker.close()
 
 
 async def test_a_report_that_comes_twice_changes_nothing_the_second_time(yard: Yard) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildyard.broker import open_broker
 from buildyard.clock import SystemClock
 from buildyard.errors import Gone, ObjectsUnavailable
 from buildyard.ports import DEAD, Broker, jobs
@@ -36,16 +34,6 @@ class Quick(SystemClock):
     def monotonic(self) -> float:
         self._seconds += 1800.0
         return self._seconds
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = open_broker(f"sqlite:///{tmp_path}/broker.sqlite")
-    await broker.open()
-    for channel in (DEAD, jobs("linux")):
-        await broker.declare(channel)
-    yield broker
-    await broker.close()
 
 
 def retiring(yard: Yard, broker: Broker, told: Counter[str], keep: timedelta = timedelta(0)) -> Retiring:
