@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
+if __name__ == "__main__":
+    # They draw on terminals; structlog and httpx load them wherever they are installed: 5 MB of a process for nothing
+    sys.modules.update(dict.fromkeys(("rich", "pygments")))  # type: ignore[arg-type] # None: not to be found
+
 from buildyard.errors import InvalidSettings
 from buildyard.settings import load_settings
 from buildyard.telemetry import configure_logging

@@ -34,6 +34,9 @@ DURATIONS_SECONDS = 30.0
 _LEARNED_BUILDS = 50
 BLIND_SECONDS = 10.0
 """After so long without a look, and some ticks, nobody knows that all was quiet: this process was frozen, say."""
+REST_SECONDS = 5.0
+REST_TICKS = 2
+"""After so long a quiet, while the doorbell is heard, a look comes every so many ticks."""
 _LISTEN_AGAIN_SECONDS = 1.0
 
 _T = TypeVar("_T")
@@ -138,6 +141,7 @@ class PoolLoop:
         self._learned: _Asked[float] | None = None
         self._rung = asyncio.Event()
         self._stopping = False
+        self._listening = False
 
     async def run(self) -> None:
         """Decide until stopped."""
@@ -155,6 +159,13 @@ class PoolLoop:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long it waits for a ring before it looks again."""
+        since = self._quiet_since
+        rests = self._listening and since is not None and self._parts.clock.monotonic() - since >= REST_SECONDS
+        return self.tick_seconds * (REST_TICKS if rests else 1)
 
     def stop(self) -> None:
         """End `run` after the tick at hand; workers are left as they are."""
@@ -184,9 +195,12 @@ class PoolLoop:
     # ------------------------------------------------------------------------------------------------ waking
 
     async def _woken(self) -> Literal["doorbell", "tick"]:
-        """Wait for a ring, or for the next tick. Rings since the last look began count as one."""
+        """Wait for a ring, or for the next tick. Rings since the last look began count as one.
+
+        At rest the next tick comes later: whatever comes rings, and the look is only the net below.
+        """
         try:
-            async with asyncio.timeout(self.tick_seconds):
+            async with asyncio.timeout(self.pause_seconds):
                 await self._rung.wait()
         except TimeoutError:
             return "tick"
@@ -200,7 +214,7 @@ class PoolLoop:
             try:
                 await self._parts.broker.declare(jobs(self.config.name))
                 rings = await self._parts.broker.subscribe(doorbell(self.config.name))
-                silent = False
+                silent, self._listening = False, True
                 self._rung.set()  # what rang before was not heard
                 async for ring in rings:
                     await ring.ack()
@@ -209,6 +223,7 @@ class PoolLoop:
                 if not silent:
                     _log.warning("the doorbell cannot be heard", pool=self.config.name, cause=str(error))
                 silent = True
+            self._listening = False
             await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
 
     # ------------------------------------------------------------------------------------------------ looking

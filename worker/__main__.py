@@ -11,6 +11,10 @@ import socket
 import sys
 from collections.abc import Sequence
 
+if __name__ == "__main__":
+    # They draw on terminals; structlog and httpx load them wherever they are installed: 5 MB of a process for nothing
+    sys.modules.update(dict.fromkeys(("rich", "pygments")))  # type: ignore[arg-type] # None: not to be found
+
 from buildyard.broker import open_broker
 from buildyard.client import ProducerClient
 from buildyard.clock import SystemClock

@@ -16,7 +16,7 @@ from buildyard.contracts.scaling import Decision, DecisionCode, PoolConfig, Scal
 from buildyard.errors import BrokerUnavailable, ProducerUnavailable, TemporaryError
 from scaler import loop as loop_module
 from scaler.decide import decide
-from scaler.loop import Parts, PoolLoop
+from scaler.loop import REST_SECONDS, REST_TICKS, Parts, PoolLoop
 from scaler.record import DecisionRecord
 from tests.scaler.fakes import FakeBroker, FakeClock, FakeExecutor, FakeProducer
 
@@ -327,6 +327,24 @@ async def test_without_a_doorbell_the_loop_ticks(tmp_path: Path) -> None:
 
     assert Decision.model_validate_json(farm.record.newest(1)[0]).woken_by == "tick"
     farm.record.close()
+
+
+async def test_at_rest_a_look_comes_half_as_often_while_the_doorbell_is_heard(farm: Farm) -> None:
+    async with running(farm):
+        await farm.tick(REST_SECONDS - 1)
+        assert farm.loop.pause_seconds == farm.loop.tick_seconds
+        await farm.tick()
+        assert farm.loop.pause_seconds == REST_TICKS * farm.loop.tick_seconds
+        farm.waiting(1)
+        await farm.tick()
+        assert farm.loop.pause_seconds == farm.loop.tick_seconds
+
+
+async def test_a_loop_that_cannot_hear_the_doorbell_never_rests(farm: Farm) -> None:
+    await farm.tick()
+    await farm.tick(REST_SECONDS + 1)
+
+    assert farm.loop.pause_seconds == farm.loop.tick_seconds
 
 
 async def test_a_fault_in_a_tick_does_not_end_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
