@@ -54,15 +54,23 @@ class Recording(Core):
         return changed
 
     async def record_together(self, reports: Sequence[AttemptReport]) -> list[bool]:
-        """Record reports in their order in one transaction, all or none; which of them change anything.
+        """Record reports, those of each build in their order; which of them change anything.
+
+        They share a transaction, all or none, but for those of builds that another transaction holds, or that there
+        are not: these come after it, each by itself.
 
         Raises:
-            as `record`: the fault is one report's, and none is recorded.
+            as `record`: the fault is one report's. Those that are recorded by then count as repeats from then on.
         """
         async with self._store.begin() as tx:
-            await tx.lock_builds({report.build_id for report in reports})
-            found = [await self._record_attempt(tx, report) for report in reports]
-        return [self._told(report, saved) for report, saved in zip(reports, found, strict=True)]
+            held = await tx.lock_builds({report.build_id for report in reports})
+            shared = [one for one in reports if one.build_id in held]
+            found = [await self._record_attempt(tx, report) for report in shared]
+        changed = [self._told(report, saved) for report, saved in zip(shared, found, strict=True)]
+        if len(shared) == len(reports):
+            return changed
+        ready = iter(changed)
+        return [next(ready) if one.build_id in held else await self.record(one) for one in reports]
 
     async def expire(self, attempt: Attempt, heard_until: datetime) -> bool:
         """End an attempt whose lease ran out by the store's clock; False when it lives after all.

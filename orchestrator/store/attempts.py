@@ -61,10 +61,15 @@ class Attempts(Removing):
             raise await why_not_there(self._db, "build", build_id, "`GET /api/v1/builds` lists them.")
         return self._held[build_id]
 
-    async def lock_builds(self, build_ids: Collection[str]) -> None:
-        """Hold all of these that there are, in the order of their ids: whoever holds several takes them so."""
-        if len(build_ids) > 1:  # one alone is held when it is first asked for
-            await self._hold(_LOCK_MANY, {"builds": list(build_ids)})
+    async def lock_builds(self, build_ids: Collection[str]) -> frozenset[str]:
+        """Hold those of several builds that nobody else holds, and tell which: of the others nothing may be asked.
+
+        A transaction that holds something has its place in the line of all events, so it must not wait: what it told
+        after the wait would stand before what was told meanwhile. And who waits for nobody is in no ring.
+        """
+        if len(build_ids) <= 1:  # one alone is held when it is first asked for: who holds nothing may wait
+            return frozenset(build_ids)
+        return await self._hold(_LOCK_MANY, {"builds": list(build_ids)})
 
     async def job(self, job_id: str) -> Job | None:
         """A job by id."""
@@ -154,11 +159,10 @@ class Attempts(Removing):
 
     # ------------------------------------------------------------------ inside
 
-    async def _hold(self, query: Select[Any], asked: Mapping[str, Any]) -> None:
-        for row in await self._db.execute(query, dict(asked)):
-            build = codec.build_from(_record(row, t.builds))
-            if build.kept is not Kept.NOTHING:
-                self._held[build.id] = build
+    async def _hold(self, query: Select[Any], asked: Mapping[str, Any]) -> frozenset[str]:
+        found = [codec.build_from(_record(row, t.builds)) for row in await self._db.execute(query, dict(asked))]
+        self._held |= {build.id: build for build in found if build.kept is not Kept.NOTHING}
+        return frozenset(build.id for build in found)
 
     async def _first(self, query: Mapping[str, Select[Any]], asked: Mapping[str, Any]) -> Row[Any] | None:
         return next(iter(await self._asked(query, asked)), None)
@@ -238,7 +242,7 @@ _LOCK_MANY = (
     select(t.builds)
     .where(t.builds.c.id.in_(bindparam("builds", expanding=True)))
     .order_by(t.builds.c.id)
-    .with_for_update()
+    .with_for_update(skip_locked=True)
 )
 _CLAIMANT = _with_time(_claimant())
 _BEST = (

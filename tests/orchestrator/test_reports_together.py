@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from buildyard.contracts.builds import JobSpec, Outcome, RowResult, StageName
 from buildyard.contracts.messages import AttemptReport, Heartbeat, RowsDone, StageStarted
@@ -240,5 +241,61 @@ async def test_producers_that_record_groups_of_the_same_builds_do_not_wait_for_e
     await store.close()
 
 
-async def _in_any_order(_self: Transaction, _build_ids: object) -> None:
+async def _in_any_order(_self: Transaction, build_ids: Collection[str]) -> frozenset[str]:
     """Each build is held when its first report comes."""
+    return frozenset(build_ids)
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+async def test_the_line_of_all_events_keeps_each_builds_order_where_a_group_meets_others(
+    yard: Yard, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(store_url, yard.clock)
+
+    assert await _out_of_order(yard, store) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Transaction, "lock_builds", _waiting)
+        assert await _out_of_order(yard, store) != [], "the check cannot see what not waiting is for"
+    await store.close()
+
+
+async def _out_of_order(yard: Yard, store: Store) -> list[str]:
+    """Builds whose events stand in the line in another order than their own.
+
+    A group of three builds comes while somebody holds the second one; meanwhile another producer records of the third.
+    """
+    specs = sorted(await some_jobs(yard, 3), key=lambda spec: spec.build_id)
+    other = Service(store, yard.objects, yard.feed, yard.service._farm, yard.clock, yard.service._outlets)
+    async with store.begin() as holder:
+        await holder.lock_build(specs[1].build_id)
+        group = asyncio.create_task(
+            yard.service.record_together([StageStarted(**fact(spec, stage=StageName.BUILD)) for spec in specs])
+        )
+        await until(lambda: _somebody_waits(store))
+        await other.record(StageStarted(**fact(specs[2], stage=StageName.FETCH)))
+    await group
+    orders: list[list[int]] = []
+
+    async def all_told() -> bool:  # what happens elsewhere on this server holds the line back
+        async with store.read() as queries:
+            events = await queries.line.after(0, 1000)
+        orders[:] = [[event.seq for event in events if event.build_id == spec.build_id] for spec in specs]
+        return [len(order) for order in orders] == [5, 5, 6]
+
+    await until(all_told)
+    return [spec.build_id for spec, order in zip(specs, orders, strict=True) if order != sorted(order)]
+
+
+async def _somebody_waits(store: Store) -> bool:
+    async with store.reader.connect() as connection:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool((await connection.execute(text(waiting))).scalar_one())
+
+
+async def _waiting(self: Transaction, build_ids: Collection[str]) -> frozenset[str]:
+    """Held one after the other, in the order of their ids."""
+    for build_id in sorted(build_ids):
+        await self.lock_build(build_id)
+    return frozenset(build_ids)
