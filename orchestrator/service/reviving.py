@@ -81,6 +81,7 @@ class Reviving(Submitting):
             source = (await queries.build(build_id)).source
         there = await self._is_there(source)
         async with self._store.begin() as tx:
+            await tx.lock_line_of_retries(build_id)
             old = await tx.lock_build(build_id)
             letter = await tx.dead_letter(build_id)
             if only_dead:

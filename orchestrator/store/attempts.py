@@ -71,6 +71,10 @@ class Attempts(Removing):
             return frozenset(build_ids)
         return await self._hold(_LOCK_MANY, {"builds": list(build_ids)})
 
+    async def lock_line_of_retries(self, build_id: str) -> None:
+        """Hold a build and all those that it is a retry of, in the order of their ids: none is removed meanwhile."""
+        await self._hold(_LOCK_LINE, {"build": build_id})
+
     async def job(self, job_id: str) -> Job | None:
         """A job by id."""
         row = (await self._db.execute(_JOB, {"job": job_id})).mappings().first()
@@ -218,6 +222,14 @@ def _counts_beside() -> Select[Any]:
     return select(*(select(func.count()).select_from(one.subquery()).scalar_subquery() for one in found))
 
 
+def _line_of_retries() -> Select[Any]:
+    """The ids of a build, of the one that it is a retry of, of the one that that is a retry of, and so on."""
+    first = select(t.builds.c.id, t.builds.c.retry_of).where(t.builds.c.id == bindparam("build")).cte(recursive=True)
+    before = t.builds.alias("before")
+    line = first.union(select(before.c.id, before.c.retry_of).where(before.c.id == first.c.retry_of))
+    return select(line.c.id)
+
+
 def _claimant() -> Select[Any]:
     changes = t.pool_changes.c
     newest = (
@@ -244,6 +256,7 @@ _LOCK_MANY = (
     .order_by(t.builds.c.id)
     .with_for_update(skip_locked=True)
 )
+_LOCK_LINE = select(t.builds).where(t.builds.c.id.in_(_line_of_retries())).order_by(t.builds.c.id).with_for_update()
 _CLAIMANT = _with_time(_claimant())
 _BEST = (
     select(t.builds, t.jobs)

@@ -18,7 +18,7 @@ from buildyard.contracts.builds import JobState, Outcome, ReasonCode, RowResult
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.messages import Ticket
 from orchestrator.domain.records import Agent, Build, DeadLetter, EventDraft, Job, Step
-from orchestrator.domain.retention import SourceUse
+from orchestrator.domain.retention import Kept, SourceUse
 from orchestrator.store import codec
 from orchestrator.store import schema as t
 from orchestrator.store.attempts import Attempts
@@ -53,9 +53,10 @@ class Transaction(Attempts):
     # ------------------------------------------------------------------ reading what a decision needs
 
     async def build_if_kept(self, build_id: str) -> Build | None:
-        """A build as it stands, not held; None when it is gone."""
+        """A build as it stands, not held; None when it is gone, or going."""
         row = (await self._db.execute(select(t.builds).where(t.builds.c.id == build_id))).mappings().first()
-        return codec.build_from(row) if row else None
+        build = codec.build_from(row) if row else None
+        return None if build is None or build.kept is Kept.NOTHING else build
 
     async def dead_letter(self, build_id: str) -> DeadLetter | None:
         """The dead letter that a build became."""

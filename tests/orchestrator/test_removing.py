@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -30,14 +29,11 @@ from tests.orchestrator.conftest import Uploads, Yard
 from tests.orchestrator.test_dead_letters import dead
 from tests.orchestrator.test_once import on_sqlite, serving
 from tests.orchestrator.test_service import (
-    a_request,
-    an_upload,
     claim,
     claimed,
     ended,
     fact,
     finished,
-    join,
     submit,
     waited,
 )
@@ -371,38 +367,3 @@ async def test_what_must_stay_hides_nothing_that_comes_after_it(yard: Yard, monk
 
     assert await retire(yard, GONE_AT_ONCE) == {"builds": 5}
     assert await counted(yard, "builds") == {"builds": len(kept)}
-
-
-async def test_two_producers_that_remove_at_once_leave_nothing_and_break_nothing(yard: Yard) -> None:
-    specs = [await built(yard) for _ in range(12)]
-    running = await claimed(yard)
-
-    done = await asyncio.gather(*(retire(yard, GONE_AT_ONCE) for _ in range(4)))
-
-    assert sum(one.get("builds", 0) for one in done) == len(specs), "each is counted once"
-    assert await counted(yard, "builds") == {"builds": 1}
-    assert all(key.startswith(f"builds/{running.build_id}/") for key in await keys(yard))
-    for spec in specs:
-        with pytest.raises(Gone):
-            await yard.views.build(spec.build_id)
-    await yard.service.record(finished(running))
-    assert (await yard.views.build(running.build_id)).status == "Succeeded"
-
-
-async def test_a_retry_and_a_removal_at_once_never_leave_a_build_without_its_source(yard: Yard) -> None:
-    await join(yard)
-    for _ in range(5):
-        upload = an_upload()
-        build = (await yard.service.submit(a_request(), upload, requester="local")).execution_id
-        await yard.service.cancel(build, requester="me")
-
-        told, _ = await asyncio.gather(
-            yard.service.retry(build, requester="me"), retire(yard, GONE_AT_ONCE), return_exceptions=True
-        )
-
-        if isinstance(told, Gone):
-            continue
-        assert not isinstance(told, BaseException)
-        assert (await yard.views.build(build)).status == "Cancelled", "the retry still needs it"
-        await yard.service.cancel(told.execution_id, requester="me")
-        await retire(yard, GONE_AT_ONCE)
