@@ -41,6 +41,7 @@ class Gate:
         self._seen: IntakeSeen | None = None
         self._fresh_until = 0.0
         self._coming = 0
+        self._let_in = 0
         self._looking = asyncio.Lock()
 
     @asynccontextmanager
@@ -73,11 +74,14 @@ class Gate:
                 retry_after=wait,
             )
         seen, free = await self._look(), await asyncio.to_thread(self._least_free)
+        if seen.open_builds is not None:
+            seen = replace(seen, open_builds=seen.open_builds + self._let_in)
         if seen.unbuilt_bytes is not None:
             seen = replace(seen, unbuilt_bytes=seen.unbuilt_bytes + self._coming)
         error = refusal(replace(seen, free_bytes=free, coming_bytes=coming_bytes), self._limits)
         if error is not None:
             raise error
+        self._let_in += 1
 
     async def check_room(self) -> None:
         """Whether there is room on the disks for what comes in.
@@ -104,7 +108,7 @@ class Gate:
         async with self._looking:
             now = self._clock.monotonic()
             if self._seen is None or now > self._fresh_until:
-                self._seen = await self._fresh()
+                self._seen, self._let_in = await self._fresh(), 0
                 took = self._clock.monotonic() - now
                 self._fresh_until = now + max(_FRESH_SECONDS, took * _SHARE)
             return self._seen

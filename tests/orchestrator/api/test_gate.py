@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildyard.clock import SystemClock
+from buildyard.clock import Clock, SystemClock
 from buildyard.errors import ObjectsUnavailable, Overloaded, StoreUnavailable
 from buildyard.settings import Settings
 from orchestrator.api.gate import Gate
@@ -115,9 +115,16 @@ def test_without_a_limit_everybody_goes_ahead() -> None:
     assert [spend(None, 0.0, free)[1] for _ in range(1000)] == [0.0] * 1000
 
 
-def gate_of(tmp_path: Path, views: FakeViews, **settings: int) -> Gate:
+class Standstill(SystemClock):
+    """No time goes by, so that what was counted stays fresh."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def gate_of(tmp_path: Path, views: FakeViews, clock: Clock | None = None, **settings: int) -> Gate:
     wanted = Settings.model_validate({"data_dir": tmp_path, **settings})
-    return Gate(wanted, views, SystemClock())  # type: ignore[arg-type] # a fake of the views
+    return Gate(wanted, views, clock or SystemClock())  # type: ignore[arg-type] # a fake of the views
 
 
 async def test_the_gate_counts_each_requester_for_itself(tmp_path: Path) -> None:
@@ -138,6 +145,16 @@ async def test_the_gate_closes_when_the_farm_is_full(tmp_path: Path) -> None:
         await gate.pass_or_raise("a", 0)
 
     assert caught.value.retry_after == 12.5
+
+
+async def test_builds_let_in_since_the_last_count_are_counted_too(tmp_path: Path) -> None:
+    views = FakeViews(in_hand=Load(3, None, 0, 2, ()))
+    gate = gate_of(tmp_path, views, Standstill(), queue_max_builds=5, disk_reserve_bytes=0)
+    for _ in range(2):
+        await gate.pass_or_raise("a", None)
+
+    with pytest.raises(Overloaded, match="5 builds in hand, and takes at most 5"):
+        await gate.pass_or_raise("a", None)
 
 
 async def test_uploads_on_their_way_count_until_they_have_come(tmp_path: Path) -> None:
