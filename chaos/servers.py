@@ -35,7 +35,7 @@ class Server:
     def of(cls, pid: int) -> Server:
         """What the system tells of a running process."""
         place = Path(f"/proc/{pid}")
-        argv = tuple(os.fsdecode(word) for word in (place / "cmdline").read_bytes().split(b"\0")[:-1])
+        argv = _argv_of(pid)
         entries = (os.fsdecode(one).partition("=") for one in (place / "environ").read_bytes().split(b"\0") if one)
         # Not the owner of the folder, which is root's for whoever changed its user.
         ids = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
@@ -84,7 +84,10 @@ class Server:
         return ran.stdout.strip()
 
     def _family(self) -> tuple[int, ...]:
+        """It and its children; nobody when it is gone, and its number is another's by now."""
         try:
+            if _argv_of(self.pid) not in {(), self.argv}:  # one that has only just begun tells none
+                return ()
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         except OSError:
             return ()
@@ -116,3 +119,7 @@ class Server:
             for pid in self._family():
                 tell(pid, signal.SIGKILL)
             self.started.wait()
+
+
+def _argv_of(pid: int) -> tuple[str, ...]:
+    return tuple(os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1])

@@ -53,6 +53,7 @@ async def upload(
         ("data.csv", CSV, UploadKind.CSV),
         ("data.CSV", "\ufeffäöü;x\n1;2\n".encode(), UploadKind.CSV),
     ],
+    ids=["tar.gz", "zip", "named wrongly", "tar.zst", "csv", "CSV"],
 )
 async def test_an_upload_is_told_by_its_first_bytes_stored_and_submitted(
     client: httpx.AsyncClient, farm: Farm, name: str, body: bytes, kind: UploadKind
