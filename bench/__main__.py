@@ -18,6 +18,7 @@ from bench import (
     idle,
     live,
     simulate,
+    sizing,
     start,
     submissions,
     tui,
@@ -41,6 +42,7 @@ BENCHES: dict[str, tuple[str, Callable[[], Awaitable[Section | Sequence[Row]]]]]
     "latency": ("A message on its way", broker_latency.measure),
     "broker": ("Beside other job queues on one RabbitMQ", broker.measure),
     "cli": ("The command line", cli.measure),
+    "sizing": ("Workers for a load, beside KEDA's strategies", sizing.measure),
     "demo": ("The demo", demo.measure),
     "tui": ("The dashboard's widgets, in a terminal of 160x45", tui.measure),
 }
