@@ -31,9 +31,29 @@ verb_dashboard() {
   exec "$venv/bin/python" -m tui --once "$@"
 }
 
+#: up              a farm on Kubernetes: on Minikube, else kind, or on --context NAME with --overlay; may be repeated
+verb_up() { on_cluster up "$@"; }
+
+#: forward         opens it here until Ctrl-C: producer 8000, dashboard 8080, RabbitMQ 15672
+verb_forward() { on_cluster forward "$@"; }
+
+#: down            takes it away; asks before data go (--yes, --keep-data, --delete-data)
+verb_down() { on_cluster down "$@"; }
+
+#: status          what is there and what waits for what, on one screen
+verb_status() { on_cluster status "$@"; }
+
+#: logs            logs of producer and scaler, or of the parts named (-f: follow; --tail N)
+verb_logs() { on_cluster logs "$@"; }
+
+#: images          builds all images and loads them into Minikube or kind; or only those named
+verb_images() { on_cluster images "$@"; }
+
 #: test            all tests; options go to pytest, as in: ./manage.sh test tests/buildyard -k archive
 verb_test() {
   environment dev
+  # All of it runs side by side: most tests wait for processes. What is picked runs as one would expect.
+  [ $# != 0 ] || set -- --numprocesses "$(($(getconf _NPROCESSORS_ONLN) < 4 ? 2 : 4))"
   "$venv/bin/python" -m pytest "$@"
 }
 
@@ -47,9 +67,17 @@ verb_lint() {
   return $failed
 }
 
-#: check           all that has to be right before a change is proposed: lint, then test
+#: docs            the documentation as pages for a browser, in .cache/docs; a link that leads nowhere fails it
+verb_docs() {
+  environment dev
+  "$venv/bin/python" -m sphinx --fail-on-warning --nitpicky --quiet docs .cache/docs
+  say "The pages are made: $PWD/.cache/docs/index.html"
+}
+
+#: check           all that has to be right before a change is proposed: lint, docs, then test
 verb_check() {
   verb_lint
+  verb_docs
   verb_test
 }
 
@@ -68,8 +96,9 @@ verb_chaos() {
 #: lock            writes requirements/*.txt anew from pyproject.toml (--upgrade: with the newest versions)
 verb_lock() {
   environment dev
-  lock run "$@"
-  lock dev --extra dev "$@"
+  lock run --extra web "$@"
+  lock dev --extra dev --extra web --extra docs --extra docker --extra ssh --extra kubernetes "$@"
+  lock images --extra web --extra docker --extra ssh --extra kubernetes --constraint requirements/dev.txt "$@" # as tested
 }
 
 #: help            this text
@@ -144,6 +173,12 @@ lock() {
   env -u PIP_FIND_LINKS "$venv/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable \
     --extra rabbitmq --extra producer --extra scaler --extra tui --extra worker "$@" --output-file "$file" pyproject.toml
+}
+
+# on_cluster VERB OPTIONS...: a verb of the package `cluster`.
+on_cluster() {
+  environment run
+  exec "$venv/bin/python" -m cluster "$@"
 }
 
 say() { printf '%s\n' "$*" >&2; }

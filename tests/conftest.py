@@ -6,8 +6,15 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tests import servers
+from tests.cluster import running
+from tests.cluster.running import Cluster
+
+_CLUSTER = ("tests/cluster/", "tests/cluster_verbs/test_on_a_real_server.py")
+_AFTER_CLUSTER = ("tests/orchestrator/", "tests/scaler/", "tests/tui/", "tests/worker/")
 
 
 def pytest_configure() -> None:
@@ -20,6 +27,41 @@ def pytest_configure() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on a cluster come late: building its programs takes minutes, for which the first of them has the time."""
+    items.sort(key=_turn)
+    first = next(filter(_on_cluster, items), None)
+    if first is not None:
+        first.add_marker(pytest.mark.timeout(3600), append=False)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Where tests run side by side: those of one file in one process, and all that share the cluster in one too."""
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith(_CLUSTER) else nodeid.partition("::")[0]
+
+
+def _on_cluster(item: pytest.Item) -> bool:
+    return item.nodeid.startswith(_CLUSTER)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Not the last ones either: beside tests that wait for the cluster's programs the others go on."""
+    return 1 if _on_cluster(item) else 2 * item.nodeid.startswith(_AFTER_CLUSTER)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Kubernetes cluster with real processes as pods; `tests/cluster/__init__.py` says what it is."""
+    with running.cluster() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ def wanted(*extras: str) -> list[Requirement]:
     ("name", "requirements"),
     [
         ("run", wanted("rabbitmq", "producer", "scaler", "tui", "worker")),
+        ("images", wanted("rabbitmq", "producer", "scaler", "tui", "web", "worker", "docker", "ssh", "kubernetes")),
         ("dev", wanted(*PROJECT["project"]["optional-dependencies"])),
     ],
 )
@@ -48,11 +49,12 @@ def test_a_lock_answers_every_requirement_of_the_project(name: str, requirements
     assert not stale, f"./manage.sh lock brings requirements/{name}.txt up to date: {stale}"
 
 
-def test_developers_run_the_versions_that_users_run() -> None:
-    assert pins("run").items() <= pins("dev").items()
+@pytest.mark.parametrize("name", ["run", "images"])
+def test_developers_run_the_versions_that_users_run(name: str) -> None:
+    assert pins(name).items() <= pins("dev").items()
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "images", "dev"])
 def test_each_line_is_pinned_and_hashed_and_names_no_address(name: str) -> None:
     lines = [line for line in text(name).splitlines() if line and not line.startswith((" ", "#"))]
     assert len(lines) == len(pins(name))
