@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from contextvars import ContextVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -27,6 +29,7 @@ _OTHER_FILES = 256
 """Open files that are no connections of clients: databases, objects, logs."""
 
 _log = logger("connections")
+_asking: ContextVar[BoundedProtocol | None] = ContextVar("asking", default=None)
 
 
 def connections_allowed() -> int:
@@ -35,6 +38,17 @@ def connections_allowed() -> int:
     if limit < 0:  # no limit
         return MOST_CONNECTIONS
     return max(_LEAST_CONNECTIONS, min(MOST_CONNECTIONS, limit - _OTHER_FILES))
+
+
+def writer_of_answer() -> Callable[[bytes], bool] | None:
+    """What writes a piece of the answer that is being given, at once and past all layers of the application.
+
+    A stream that many read costs a fraction so. The answer must have begun, and have no length of its own. The writer
+    returns False, and writes nothing, where the client is gone or has not taken yet what was written before: then the
+    usual way waits for it. None where there is no such way: the request came by HTTP/1.0, or over no socket of ours.
+    """
+    connection = _asking.get()
+    return connection.writer() if connection is not None else None
 
 
 class BoundedProtocol(H11Protocol):
@@ -47,6 +61,7 @@ class BoundedProtocol(H11Protocol):
     _head_timer: asyncio.TimerHandle | None = None
     _take_timer: asyncio.TimerHandle | None = None
     idle_since = 0.0
+    upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for a head."""
@@ -58,11 +73,19 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Something came: a whole head ends the wait for it, a part of one does not move its end."""
+        _asking.set(self)
         super().data_received(data)
-        if self.busy or self.transport.is_closing():
+        if self.busy or self.upgraded or self.transport.is_closing():
             self._stop_head_timer()
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(self.head_seconds, self._head_too_late)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """From here on the connection is a websocket's: its own pings tell whether somebody is there."""
+        self.upgraded = True
+        self._stop_head_timer()
+        self._stop_take_timer()
+        super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         """Idle from here on, unless another request was sent ahead."""
@@ -90,6 +113,21 @@ class BoundedProtocol(H11Protocol):
     def busy(self) -> bool:
         """Whether a request is in hand."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    def writer(self) -> Callable[[bytes], bool] | None:
+        """See `writer_of_answer`: for the request in hand."""
+        cycle = self.cycle
+        if cycle is None or cycle.scope["http_version"] != "1.1" or cycle.scope["method"] == "HEAD":
+            return None
+
+        def write(piece: bytes) -> bool:
+            over = cycle.response_complete or cycle.disconnected or self.transport.is_closing()
+            if over or not cycle.response_started or self.flow.write_paused:
+                return False
+            self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))  # as h11 frames what it is given
+            return True
+
+        return write
 
     def cut_off(self, reason: str) -> None:
         """Break the connection off, with whatever was to be sent over it."""

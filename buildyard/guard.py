@@ -49,9 +49,11 @@ class GuardRules:
     token: str
     open_paths: frozenset[str]
     """What a probe may ask without the token, as it is sent, before any decoding."""
+    sockets: frozenset[str] = frozenset()
+    """Where websockets are let in; a page of ours must have opened them."""
 
     @classmethod
-    def of(cls, settings: Settings, url: str, open_paths: Iterable[str]) -> GuardRules:
+    def of(cls, settings: Settings, url: str, open_paths: Iterable[str], sockets: Iterable[str] = ()) -> GuardRules:
         """The rules that follow from the settings for the server that clients find at `url`."""
         named = {word.lower() for word in settings.listed("allowed_hosts")}
         own = {settings.host.lower(), _name_of(_scheme_and_place(url)[1])}
@@ -62,6 +64,7 @@ class GuardRules:
             origins=frozenset(f"{scheme}://{place}" for scheme, place in pages if place),
             token=settings.token,
             open_paths=frozenset(open_paths),
+            sockets=frozenset(sockets),
         )
 
 
@@ -143,16 +146,20 @@ class Guard:
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request in, or answer it. A websocket is closed: no API here has one."""
+        """Let the request in, or answer it; a websocket is closed unless it may come in, and a page of ours asks."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-            return
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        refused = refusal(self._rules, path, _read_once(scope["headers"]))
-        if refused is None:
+        headers = _read_once(scope["headers"])
+        refused = refusal(self._rules, path, headers)
+        if scope["type"] != "http":
+            let_in = refused is None and path.decode("latin-1") in self._rules.sockets and b"origin" in headers
+            if let_in:
+                await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        elif refused is None:
             await self._app(scope, receive, send)
         else:
             await _answer(refused, scope["path"], send)

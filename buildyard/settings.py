@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from buildyard.contracts.scaling import PoolConfig, ScalingPolicy
 from buildyard.errors import InvalidSettings
+from buildyard.wording import plain
 
 
 def _default_data_dir() -> Path:
@@ -48,12 +47,24 @@ class Settings(BaseSettings):
     pools_file: Path | None = Field(
         default=None, description="TOML file that declares the pools; none: one pool `linux` of local processes."
     )
+    max_workers: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Workers that all pools may have together; it goes before `max_workers` of `[farm]` in the pools "
+        "file; none: each pool's own maximum holds alone.",
+    )
     host: str = Field(
         default="127.0.0.1",
         description="Address the producer and the scaler listen on; others than loopback need TOKEN.",
     )
     port: int = Field(
         default=8000, ge=0, le=65535, description="Port of the producer; `PORT` is honoured too; 0: a free one."
+    )
+    leader_url: str = Field(
+        default="file:",
+        description="How scalers agree on which of them decides while the others stand by: `file:`, a lock in "
+        "DATA_DIR, `lease:NAMESPACE/NAME`, a Lease of their Kubernetes cluster, or `none:`, each decides.",
     )
     scaler_port: int = Field(default=8080, ge=0, le=65535, description="Port of the scaler; 0: a free one.")
     api_url: str = Field(default="", description="Where clients find the producer; empty: HOST and PORT above.")
@@ -165,6 +176,11 @@ class Settings(BaseSettings):
         description="A worker leaves by itself after so long without work; 0: never. The scaler sets it for the"
         " workers of a pool with the policy `elastic`.",
     )
+    ends_at: AwareDatetime | None = Field(
+        default=None,
+        description="When the platform takes a worker's place away, in RFC 3339: it claims nothing that could still"
+        " run then, MAX_BUILD_MINUTES being the longest. Executors set it where places end; none: it stays.",
+    )
     orphan_grace_seconds: float = Field(
         default=600, gt=0, description="How long a worker goes on without broker and producer."
     )
@@ -188,9 +204,9 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _async_driver(cls, url: str) -> str:
-        for plain in ("postgres://", "postgresql://"):
-            if url.startswith(plain):
-                return "postgresql+asyncpg://" + url.removeprefix(plain)
+        for scheme in ("postgres://", "postgresql://"):
+            if url.startswith(scheme):
+                return "postgresql+asyncpg://" + url.removeprefix(scheme)
         return "sqlite+aiosqlite://" + url.removeprefix("sqlite://") if url.startswith("sqlite://") else url
 
     @model_validator(mode="after")
@@ -243,32 +259,8 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors(include_url=False)[0]
         name = "BUILDYARD_" + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "Settings"
         raise InvalidSettings(
-            f"{name} is wrong: {first['msg']}.", remedy="docs/settings.md lists every setting."
+            f"{name} is wrong: {plain(first['msg'])}.", remedy="docs/settings.md lists every setting."
         ) from error
-
-
-def load_pools(settings: Settings) -> tuple[PoolConfig, ...]:
-    """Read the pools from POOLS_FILE, or make the default one: `linux`, local processes, as many as cores.
-
-    Raises:
-        InvalidSettings: the file is missing, is no TOML, or declares a pool wrongly.
-    """
-    if settings.pools_file is None:
-        return (PoolConfig(name="linux", policy=ScalingPolicy(max_workers=os.cpu_count() or 1)),)
-    try:
-        document = tomllib.loads(settings.pools_file.read_text(encoding="utf-8"))
-        pools = [PoolConfig.model_validate({"name": name, **body}) for name, body in document.get("pools", {}).items()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettings(f"The pools file {settings.pools_file} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidSettings(f"The pools file {settings.pools_file} is not TOML: {error}.") from error
-    except (ValidationError, TypeError, AttributeError) as error:
-        detail = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
-        where = ".".join(str(part) for part in detail["loc"]) + ": " + detail["msg"] if detail else str(error)
-        raise InvalidSettings(f"The pools file {settings.pools_file} declares a pool wrongly: {where}.") from error
-    if not pools:
-        raise InvalidSettings(f"The pools file {settings.pools_file} declares no pool.", remedy="Add [pools.linux].")
-    return tuple(pools)
 
 
 def settings_table() -> str:

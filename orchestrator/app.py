@@ -22,8 +22,9 @@ from buildyard.connections import KEEP_ALIVE_SECONDS, bounded, connections_allow
 from buildyard.contracts.scaling import PoolConfig
 from buildyard.errors import InvalidSettings, TemporaryError
 from buildyard.objects import open_objects
+from buildyard.pools_file import load_pools
 from buildyard.ports import CONTROL, DEAD, LOGS, REPORTS, Broker, ObjectStore, doorbell, jobs
-from buildyard.settings import Settings, load_pools
+from buildyard.settings import Settings
 from buildyard.telemetry import logger
 from orchestrator.admission import Admission
 from orchestrator.api import create_app, farm_events
@@ -262,6 +263,7 @@ def _retiring_parts(
         upkeep=upkeep,
         broker=broker,
         clock=clock,
+        silence=silence(settings.heartbeat_seconds),
         keep=_keep(settings),
         dead=DeadKeep(settings.dead_messages_max, settings.dead_message_keep_days),
         round_seconds=settings.sweep_seconds * _SWEEPS_A_ROUND,

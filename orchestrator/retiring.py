@@ -55,6 +55,8 @@ class RetiringParts:
     dead: DeadKeep
     round_seconds: float
     told: Callable[[str, int], None]
+    silence: timedelta = timedelta(seconds=30)
+    """How long an agent may be silent before it counts as lost."""
 
 
 class Retiring:
@@ -108,8 +110,10 @@ class Retiring:
         for pool in self._parts.pools:
             async with self._parts.store.read() as queries:
                 counts = (await queries.pool_counts()).get(pool)
+                unserved = (await queries.unserved(self._parts.silence)).get(pool)
             tickets = (await self._parts.broker.depth(jobs(pool))).ready
-            surplus = tickets_to_drop(counts.ready if counts else 0, tickets)
+            ready = counts.ready - (unserved.count if unserved else 0) if counts else 0
+            surplus = tickets_to_drop(max(0, ready), tickets)
             before, self._surplus[pool] = self._surplus.get(pool, 0), surplus
             if count := min(before, surplus):
                 self._surplus[pool] = 0

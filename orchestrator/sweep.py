@@ -20,7 +20,7 @@ from buildyard.telemetry import logger
 from orchestrator.domain.access import why_nobody
 from orchestrator.domain.changing import alone_since
 from orchestrator.domain.records import Attempt, Build, Limits
-from orchestrator.domain.sweeping import lapsed, overdue, tickets_to_reissue
+from orchestrator.domain.sweeping import lapsed, overdue, suits_nobody, tickets_to_reissue
 from orchestrator.hearing import Hearing
 from orchestrator.relay import Relay
 from orchestrator.service import Service
@@ -94,6 +94,7 @@ class Sweeper:
         await self._parts.service.end_waits()
         if self._due("bounds", min(_SLOW_SECONDS, self._parts.sweep_seconds * 5)):
             await self._end_overdue()
+            await self._end_unsuited()
             await self._repeat_hints()
         if self._due("tickets", _SLOW_SECONDS):
             for pool in self._parts.pools:
@@ -169,6 +170,24 @@ class Sweeper:
         if not any_open:
             self._parts.settle()
 
+    async def _end_unsuited(self) -> None:
+        """End builds whose jobs need what no agent has had for too long; not while their pool is paused."""
+        limits = self._parts.limits
+        bound = timedelta(seconds=limits.no_agent_seconds)
+        async with self._parts.store.read() as queries:
+            now = await queries.now()
+            if self._hearing.since(now) > now - bound:
+                return
+            found = await queries.long_unsuited(now - bound)
+            changed = await queries.pool_changes() if found else {}
+        for job in found:
+            again = alone_since(None, changed.get(job.pool), now)
+            if again is not None and again > now - bound:
+                continue
+            decide = partial(suits_nobody, why=job.why, limits=limits, now=now)
+            if await self._parts.service.apply(job.build_id, decide):
+                _log.warning("build ended, no agent suits it", build=job.build_id)
+
     async def _open_builds(self, now: datetime) -> AsyncIterator[Build]:
         """All open builds but those that came just now, page by page: the first ones must not hide the others."""
         limits = self._parts.limits
@@ -199,9 +218,11 @@ class Sweeper:
     async def _reissue(self, pool: str) -> None:
         """Give ready jobs their missing tickets, when they were missing at two looks in a row."""
         async with self._parts.store.read() as queries:
-            ready = (await queries.pool_counts()).get(pool)
+            counts = (await queries.pool_counts()).get(pool)
             pending = (await queries.pending_tickets()).get(pool, 0)
-        if ready is None or ready.ready == 0:
+            unserved = (await queries.unserved(self._parts.silence)).get(pool)
+        ready = max(0, counts.ready - (unserved.count if unserved else 0)) if counts else 0
+        if ready == 0:
             self._missing[pool] = 0
             return
         try:
@@ -210,7 +231,7 @@ class Sweeper:
             return
         if tickets is None:
             return
-        missing = tickets_to_reissue(ready.ready, tickets, pending)
+        missing = tickets_to_reissue(ready, tickets, pending)
         before, self._missing[pool] = self._missing.get(pool, 0), missing
         count = min(before, missing)
         if count and self._due(f"reissue {pool}", _REISSUE_SECONDS):

@@ -4,15 +4,18 @@ One task reads the line of events (`orchestrator/store/line.py`) while anybody f
 written out already; a reader has nothing but its place in them. So a thousand readers cost one query and one copy of
 each event, and none of them can make the others wait or fill the memory: one that falls behind what is kept reads on
 from the store, where only so many read at a time.
+
+Most readers stand at the end of the line. The task writes to them itself, one after the other; only one that cannot be
+written to now is woken, and goes on by its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -28,8 +31,12 @@ _CATCHING_UP = 4
 """Readers that have fallen behind and read the store at the same time."""
 _GATHER_SECONDS = 0.02
 """What happens within this time is read together."""
-_GATHER_SECONDS_PER_READER = 0.0001
+_GATHER_SECONDS_PER_READER = 0.00005
 """A crowd of readers is told less often: telling one takes about half of this, so the rest is left for other work."""
+_SLICE = 100
+"""Readers that are written to before others get their turn."""
+_AT_ONCE_BYTES = 64 * 1024
+"""More than this is not written to a reader at once: it reads it by itself, as fast as its client takes it."""
 _AWAY_SECONDS = 1.0
 _LONGEST_TRANSACTION = timedelta(minutes=1)
 """A position is given when its transaction begins to write: by so much its time may be later than its successor's."""
@@ -43,6 +50,26 @@ class Told:
     position: int
     event: FarmEvent
     text: bytes
+
+
+class Wish(Protocol):
+    """Which events a reader wants; equal wishes have equal hashes."""
+
+    def takes(self, event: FarmEvent) -> bool:
+        """Whether this is one of them."""
+
+    def __hash__(self) -> int:
+        """What it is found by."""
+
+
+@dataclass(eq=False)
+class Standing:
+    """A reader at the end of the line. `write` says whether it could; `seen` moves on with what is written."""
+
+    seen: int
+    wish: Wish
+    write: Callable[[bytes], bool]
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class EventLine(Protocol):
@@ -105,6 +132,7 @@ class Tail:
         self._positions: list[int] = []
         self._from = self._head = 0
         self._readers = 0
+        self._standing: dict[Standing, None] = {}
         self._news: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._store_readers = asyncio.Semaphore(_CATCHING_UP)
@@ -158,6 +186,20 @@ class Tail:
         start = bisect_right(self._positions, position)
         return self._kept[start : start + PAGE], self._waiter()
 
+    async def stand(self, one: Standing, seconds: float) -> None:
+        """Have it written to as events come, for so long, or until it must read by itself again.
+
+        To be called when `after` has just found nothing: what this reader has not seen comes later.
+        """
+        one.seen = max(one.seen, self._head)
+        one.woken.clear()
+        self._standing[one] = None
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(one.woken.wait(), seconds)
+        finally:
+            self._standing.pop(one, None)
+
     # ------------------------------------------------------------------ inside
 
     def _waiter(self) -> asyncio.Future[None]:
@@ -180,10 +222,8 @@ class Tail:
                 await asyncio.sleep(_AWAY_SECONDS)
                 continue
             looked = now()
-            if found:
-                self._keep(found)
             if found or self.stopping():
-                self._wake()
+                await self._tell(self._keep(found))
                 told = now()
             if len(found) < PAGE:
                 with suppress(TimeoutError):
@@ -191,15 +231,41 @@ class Tail:
             again = max(looked + _GATHER_SECONDS, told + self._readers * _GATHER_SECONDS_PER_READER)
             await asyncio.sleep(max(0.0, again - now()))
 
-    def _keep(self, found: tuple[FarmEvent, ...]) -> None:
+    def _keep(self, found: tuple[FarmEvent, ...]) -> list[Told]:
         told = [self._told(event) for event in found]
+        if not told:
+            return told
         self._kept += told
         self._positions += [one.position for one in told]
         self._head = told[-1].position
         if len(self._kept) > 2 * KEPT:  # seldom, since it copies
             self._from = self._positions[-KEPT - 1]
             del self._kept[:-KEPT], self._positions[:-KEPT]
+        return told
+
+    async def _tell(self, told: list[Told]) -> None:
+        """Write what is new to those who stand, and wake all others."""
+        texts: dict[tuple[Wish, int], bytes] = {}
+        first, last = (told[0].position, told[-1].position) if told else (0, 0)
+        for number, one in enumerate(tuple(self._standing), start=1):
+            if one in self._standing and one.seen < last:
+                key = one.wish, max(one.seen, first - 1)
+                text = texts.get(key)
+                if text is None:
+                    text = texts[key] = told_to(told, *key)
+                if not text or (len(text) <= _AT_ONCE_BYTES and one.write(text)):
+                    one.seen = last
+            if one.seen < last or self.stopping():
+                one.woken.set()
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        self._wake()
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
+
+
+def told_to(told: Sequence[Told], wish: Wish, seen: int) -> bytes:
+    """What of these a reader gets that wants such and has seen all up to a position, as it is sent."""
+    return b"".join(one.text for one in told if one.position > seen and wish.takes(one.event))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -25,21 +25,24 @@ from buildyard.contracts.api import (
 from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult
 from buildyard.contracts.changing import PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList
+from buildyard.contracts.diagnostics import DiagnosticList
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.scaling import PoolConfig
 from buildyard.errors import Gone
 from orchestrator.domain import showing
 from orchestrator.domain.access import why_nobody
-from orchestrator.domain.changing import PoolChange, why_paused
-from orchestrator.domain.records import Attempt, Build, LogSegment, StoredArtifact
+from orchestrator.domain.changing import why_paused
+from orchestrator.domain.pools import PoolCounts, show_pool
+from orchestrator.domain.records import Attempt, Build, Job, LogSegment, StoredArtifact
 from orchestrator.domain.retention import Kept
 from orchestrator.domain.retrying import why_it_waits
 from orchestrator.service.core import links_of
 from orchestrator.service.outlook import outlook_of
 from orchestrator.store import Store
-from orchestrator.store.queries import BuildFilter, DeadFilter, PoolCounts, Queries
+from orchestrator.store.queries import BuildFilter, DeadFilter, Queries
 from orchestrator.store.sizes import Sizes
-from orchestrator.store.tallies import EndedTally
+from orchestrator.store.tallies import EndedTally, JobTimes
+from orchestrator.store.worked import AgentTally
 
 _PAGE = 1000
 _HISTORY = 200
@@ -81,6 +84,8 @@ class Views:
         self._pools = pools
         self._silence = silence
         self._ended = EndedTally()
+        self._worked = AgentTally(AGENTS_KEPT)
+        self._job_times = JobTimes()
 
     async def build(self, build_id: str) -> BuildStatus:
         """A build with its stages, attempts and reason."""
@@ -143,6 +148,12 @@ class Views:
             await queries.build(build_id)
             return AnnotationList(annotations=await queries.annotations(build_id))
 
+    async def diagnostics(self, build_id: str) -> DiagnosticList:
+        """What the compilers of a build said."""
+        async with self._store.read() as queries:
+            await queries.build(build_id)
+            return DiagnosticList(diagnostics=await queries.diagnostics(build_id))
+
     async def stored_artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
         """The records of a build's files, with their objects' keys."""
         async with self._store.read() as queries:
@@ -199,7 +210,8 @@ class Views:
             now = await queries.now()
             agents = await queries.agents(now - AGENTS_KEPT)
             live = {attempt.agent: attempt for attempt in await queries.live_attempts()}
-        shown = [showing.show_agent(agent, live.get(agent.name), now, self._silence) for agent in agents]
+            found = [showing.show_agent(agent, live.get(agent.name), now, self._silence) for agent in agents]
+            shown = await self._worked.noted(queries, now, found)
         return AgentList(agents=tuple(sorted(shown, key=lambda view: not AgentState(view.state).present)))
 
     async def agent(self, name: str) -> AgentView:
@@ -276,15 +288,18 @@ class Views:
                 present.setdefault(agent.pool, []).append(state)
         generations = await queries.generations()
         changes = await queries.pool_changes()
+        seconds = await self._job_times.usual(queries)
+        unserved = await queries.unserved(self._silence)
         views = [
-            _pool_view(
+            show_pool(
                 pool.name,
                 counts.get(pool.name, PoolCounts()),
+                unserved.get(pool.name),
                 present.get(pool.name, []),
                 generations.get(pool.name, {}),
                 changes.get(pool.name),
                 now,
-            )
+            ).model_copy(update={"job_seconds": seconds.get(pool.name)})
             for pool in self._pools
         ]
         return PoolList(pools=tuple(views), at=now)
@@ -323,7 +338,7 @@ class Views:
             tests=build.tests,
             rows=showing.row_counts(build),
             artifacts_count=len(await queries.artifacts(build.id)),
-            reason=build.reason or why_it_waits(jobs, attempts) or await self._why_nobody(queries, build, now),
+            reason=build.reason or why_it_waits(jobs, attempts) or await self._why_nobody(queries, build, jobs, now),
             reason_code=build.reason_code.value if build.reason_code else None,
             attempts=tuple(showing.show_attempt(attempt) for attempt in attempts),
             retry_of=build.retry_of,
@@ -334,8 +349,11 @@ class Views:
             links=links_of(build.id),
         )
 
-    async def _why_nobody(self, queries: Queries, build: Build, now: datetime) -> str:
-        """Why a queued build finds no agent, where that is known."""
+    async def _why_nobody(self, queries: Queries, build: Build, jobs: Sequence[Job], now: datetime) -> str:
+        """Why a build finds no agent, where that is known."""
+        for job in jobs:
+            if job.needs and (why := await queries.why_unsuited(job, self._silence)):
+                return why
         if build.state is not BuildState.QUEUED:
             return ""
         if paused := why_paused((await queries.pool_changes()).get(build.pool)):
@@ -360,28 +378,3 @@ def _agent_of(build: Build, newest: Attempt | None) -> AgentOfBuild | None:
     if newest is None:
         return None
     return AgentOfBuild(name=newest.agent, hostname=newest.hostname, target_type=build.pool.capitalize())
-
-
-def _pool_view(
-    name: str,
-    counts: PoolCounts,
-    agents: list[AgentState],
-    generations: dict[int, int],
-    change: PoolChange | None,
-    now: datetime,
-) -> PoolView:
-    states: dict[str, int] = {}
-    for state in agents:
-        states[state.wire] = states.get(state.wire, 0) + 1
-    intake = showing.show_intake(change)
-    ready, oldest = (0, None) if intake.paused else (counts.ready, counts.oldest_ready_at)
-    return PoolView(
-        name=name,
-        ready=ready,
-        waiting=counts.waiting + counts.ready - ready,
-        leases=counts.leases,
-        oldest_wait_seconds=max(0.0, (now - oldest).total_seconds()) if oldest else None,
-        agents=states,
-        generations=generations,
-        intake=intake,
-    )

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from buildyard.contracts.agents import AgentJoined
+from buildyard.contracts.agents import AgentJoined, AgentState
 from buildyard.contracts.messages import CONTROL as CONTROL_MESSAGE
 from buildyard.contracts.messages import AgentHeartbeat, AgentLeft, AttemptOver, CancelJob, Order, read_message
 from buildyard.errors import BrokerUnavailable, BuildyardError, TemporaryError, UnreadableMessage
 from buildyard.ports import CONTROL, Channel, Subscription, jobs
 from buildyard.telemetry import logger
 from worker.capabilities import health
+from worker.ending import seconds_to_claim, why_no_more
 from worker.job_in_hand import Means
 from worker.joining import Identity, Joining
 from worker.leaving import Leaving, Urgency
@@ -28,6 +29,7 @@ _Answer = TypeVar("_Answer")
 
 _LONGEST_PAUSE = 5.0
 _FAREWELL_SECONDS = 3.0
+_ASKING_SECONDS = 3.0
 _LEAST_IDLE_LOOK_SECONDS = 0.05
 _REPORTING_SECONDS = 2.0
 """What is left of the grace for the last report, once a stopped child is gone."""
@@ -45,10 +47,10 @@ class Agent:
         self._joining = Joining(identity, means, self._leaving)
         self._desk = TicketDesk(identity, means, self._joining, self._leaving)
 
-    def leave(self, urgency: Urgency, reason: str, exit_code: int = 0) -> None:
+    def leave(self, urgency: Urgency, reason: str, exit_code: int = 0, *, asked: bool = False) -> None:
         """Have the agent leave; call it from the event loop's thread, as often as there are reasons."""
         self._log.info("leaving", how=urgency.name.lower(), reason=reason)
-        self._leaving.decide(urgency, reason, exit_code)
+        self._leaving.decide(urgency, reason, exit_code, asked=asked)
 
     async def run(self, on_ready: Callable[[], None]) -> int:
         """Connect, join, work, leave. `on_ready` is called when the agent takes tickets.
@@ -86,16 +88,53 @@ class Agent:
             control = await self._leaving.unless(self._subscribed(CONTROL))
             if tickets is not None and control is not None:
                 every = joined.heartbeat_seconds
-                work = (self._listen(control), self._beat(every), self._stop_in_time(), self._stop_taking(tickets))
+                work = (self._listen(control), self._beat(every), self._stop_in_time())
                 beside += [group.create_task(one) for one in work]
                 if self._means.settings.idle_exit_seconds:
                     beside.append(group.create_task(self._leave_when_idle(every)))
+                if self._means.settings.ends_at is not None:
+                    beside.append(group.create_task(self._leave_before_end(every)))
                 on_ready()
-                await self._desk.serve(tickets, every)
+                await self._take_until_it_leaves(group, beside, tickets, every)
                 await self._end(control)
             await self._say_farewell()
             for task in beside:
                 task.cancel()
+
+    async def _take_until_it_leaves(
+        self, group: asyncio.TaskGroup, beside: list[asyncio.Task[None]], tickets: Subscription, every: float
+    ) -> None:
+        """Serve tickets; one that was asked to drain, and is not any more when its job is done, takes tickets again."""
+        taken: Subscription | None = tickets
+        while taken is not None:
+            stopping = group.create_task(self._stop_taking(taken))
+            beside.append(stopping)
+            await self._desk.serve(taken, every)
+            if not await self._stays():
+                return
+            await asyncio.wait({stopping})  # what had come already goes back before anything new is asked for
+            with suppress(BrokerUnavailable):
+                await taken.close()
+            self._log.info("taking jobs again", reason="It is not asked to drain any more.")
+            taken = await self._leaving.unless(self._subscribed(jobs(self._identity.pool)))
+
+    async def _stays(self) -> bool:
+        """Whether the producer, which alone asked this agent to drain, does so no more.
+
+        An order to drain is a hint that may be late or come again; what the producer has on record counts. Who cannot
+        ask, leaves: that loses nothing.
+        """
+        if not self._leaving.revocable:
+            return False
+        try:
+            async with asyncio.timeout(_ASKING_SECONDS):
+                seen = await self._means.producer.agent(self._identity.name)
+        except (BuildyardError, TimeoutError):
+            return False
+        if seen.state.lower() not in {AgentState.IDLE.value, AgentState.BUSY.value}:
+            return False
+        self._leaving.withdraw()
+        return not self._leaving.decided
 
     async def _subscribed(self, channel: Channel) -> Subscription:
         return await self._until_there(lambda: self._means.broker.subscribe(channel, 1))
@@ -119,7 +158,7 @@ class Agent:
             case AttemptOver():
                 self._desk.give_up(order)
             case _ if order.agent == self._identity.name:
-                self.leave(Urgency.DRAIN, order.reason or "The agent was asked to drain.")
+                self.leave(Urgency.DRAIN, order.reason or "The agent was asked to drain.", asked=True)
 
     async def _beat(self, every: float) -> None:
         """Tell how the agent is, and notice when nobody has heard of it for too long."""
@@ -164,6 +203,15 @@ class Agent:
                 self.leave(Urgency.DRAIN, f"It had nothing to do for {limit:g} s.")
                 return
             await asyncio.sleep(max(min(left, heartbeat_seconds), _LEAST_IDLE_LOOK_SECONDS))
+
+    async def _leave_before_end(self, heartbeat_seconds: float) -> None:
+        """Leave once no job could end before the platform takes this worker's place away."""
+        while True:  # asked again and again: the machine's clock may be set, and the machine may have slept
+            left = seconds_to_claim(self._means.settings, self._means.clock.now())
+            if left is None or left <= 0:
+                break
+            await asyncio.sleep(max(min(left, heartbeat_seconds), _LEAST_IDLE_LOOK_SECONDS))
+        self.leave(Urgency.DRAIN, why_no_more(self._means.settings))
 
     async def _stop_taking(self, tickets: Subscription) -> None:
         await self._leaving.wait()

@@ -30,11 +30,14 @@ class Leaving:
         self.urgency: Urgency | None = None
         self.reason = ""
         self.exit_code = 0
+        self._asked = False
+        """Whether the producer asked for it, and nobody else: it may ask otherwise."""
 
-    def decide(self, urgency: Urgency, reason: str, exit_code: int = 0) -> None:
-        """Leave; a later call only makes it more urgent."""
+    def decide(self, urgency: Urgency, reason: str, exit_code: int = 0, *, asked: bool = False) -> None:
+        """Leave; a later call only makes it more urgent. `asked`: for no other cause than the producer's order."""
         if self.urgency is None:
-            self.reason, self.exit_code = reason, exit_code
+            self.reason, self.exit_code, self._asked = reason, exit_code, asked
+        self._asked = self._asked and asked
         self.urgency = max(self.urgency or urgency, urgency)
         self._event.set()
         self._changed.set()
@@ -44,16 +47,29 @@ class Leaving:
         """Whether the agent is to leave."""
         return self.urgency is not None
 
+    @property
+    def revocable(self) -> bool:
+        """Whether the agent leaves only because the producer asked it to drain."""
+        return self.urgency is Urgency.DRAIN and self._asked
+
+    def withdraw(self) -> None:
+        """Stay after all, where the producer alone asked for it and asks no more."""
+        if self.revocable:
+            self.urgency, self.reason = None, ""
+            self._event.clear()
+            self._changed.clear()
+
     async def wait(self) -> None:
         """Return as soon as the agent is to leave."""
         await self._event.wait()
 
     async def next_change(self) -> Urgency:
         """Wait until `decide` is called, again if it was before, and return how soon the agent leaves."""
-        await self._changed.wait()
-        self._changed.clear()
-        assert self.urgency is not None
-        return self.urgency
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self.urgency is not None:  # else it was withdrawn meanwhile
+                return self.urgency
 
     async def unless(self, work: Coroutine[Any, Any, _Result]) -> _Result | None:
         """The result of `work`, or None when the agent is to leave before it is done; `work` is then cancelled."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
 from buildyard.contracts.builds import BuildProperties, Outcome, ReasonCode, StageName, StageStatus, TestSummary
+from buildyard.contracts.diagnostics import Diagnostic
 from buildyard.errors import (
     BuildyardError,
     Forbidden,
@@ -58,6 +59,7 @@ class StageResult:
     errors: int = 0
     reason: str = ""
     ending: Ending | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 class CommandEnd(Protocol):
@@ -121,8 +123,14 @@ def skip_by_request(stage: StageName, properties: BuildProperties) -> str:
     return ""
 
 
-def plan_stage(stage: StageName, toolchain: Toolchain, context: BuildContext) -> StagePlan:
-    """What a stage runs: the request first, then `buildyard.toml`, then the toolchain."""
+def plan_stage(
+    stage: StageName, toolchain: Toolchain, context: BuildContext, done: frozenset[str] = frozenset()
+) -> StagePlan:
+    """What a stage runs: the request first, then `buildyard.toml`, then the toolchain.
+
+    Tasks that the stage needs come first, but for those that are `done` already; they run also where the toolchain has
+    nothing to do.
+    """
     reason = skip_by_request(stage, context.properties)
     own = context.config.stage(stage)
     if reason or own.skip:
@@ -131,13 +139,21 @@ def plan_stage(stage: StageName, toolchain: Toolchain, context: BuildContext) ->
         plan = StagePlan(stage, tuple(_own_command(stage, argv, context) for argv in own.commands))
     else:
         plan = toolchain.plan(stage, context)
-    if not plan.commands and not plan.skip_reason:
-        return StagePlan(stage, skip_reason="There is nothing to do.")
-    return plan if plan.skip_reason else replace(plan, commands=tuple(_with_environment(plan, context)))
+    tasks = tuple(name for name in context.config.tasks_before(stage) if name not in done)
+    if not tasks and not plan.commands:
+        return StagePlan(stage, skip_reason=plan.skip_reason or "There is nothing to do.")
+    first = [command for name in tasks for command in _task_commands(stage, name, context)]
+    every = _with_environment((*first, *(() if plan.skip_reason else plan.commands)), context)
+    return StagePlan(stage, every, tasks=tasks)
 
 
 def _own_command(stage: StageName, argv: tuple[str, ...], context: BuildContext) -> Command:
     return Command(resolved(argv, context.tools), stage, title=" ".join(argv)[:200])
+
+
+def _task_commands(stage: StageName, name: str, context: BuildContext) -> list[Command]:
+    commands = (_own_command(stage, argv, context) for argv in context.config.tasks[name].commands)
+    return [replace(command, title=f"{name}: {command.title}"[:200]) for command in commands]
 
 
 def resolved(argv: tuple[str, ...], tools: Mapping[str, str]) -> tuple[str, ...]:
@@ -146,8 +162,8 @@ def resolved(argv: tuple[str, ...], tools: Mapping[str, str]) -> tuple[str, ...]
     return (tools.get(name, argv[0]), *argv[1:])
 
 
-def _with_environment(plan: StagePlan, context: BuildContext) -> list[Command]:
-    return [replace(command, env={**command.env, **context.config.environment}) for command in plan.commands]
+def _with_environment(commands: Iterable[Command], context: BuildContext) -> tuple[Command, ...]:
+    return tuple(replace(command, env={**command.env, **context.config.environment}) for command in commands)
 
 
 def missing_tools(needs: tuple[str, ...], tools: frozenset[str]) -> Ending | None:
@@ -160,6 +176,15 @@ def missing_tools(needs: tuple[str, ...], tools: frozenset[str]) -> Ending | Non
         Outcome.FAILED,
         ReasonCode.TOOL_MISSING,
         f"This build needs {names}, which the agent does not have; choose a pool whose agents have it.",
+    )
+
+
+def hand_on(lacks: tuple[str, ...]) -> Ending:
+    """The ending of an attempt on an agent that lacks what the source needs: another one that has it may take it."""
+    return Ending(
+        Outcome.HANDED_BACK,
+        ReasonCode.HANDED_BACK,
+        f"buildyard.toml needs {' and '.join(lacks)}: another agent has to build it.",
     )
 
 
@@ -232,6 +257,16 @@ _AT_COMMANDS: tuple[tuple[type[BuildyardError], Outcome, ReasonCode], ...] = (
 _AT_PUBLISH: tuple[tuple[type[BuildyardError], Outcome, ReasonCode], ...] = (
     (BuildyardError, Outcome.FAILED, ReasonCode.ARTIFACT_FAILED),
 )
+
+
+def stage_too_long(stage: StageName, minutes: float) -> Ending:
+    """The ending of a stage that passed the limit that `buildyard.toml` sets it."""
+    unit = "minute" if minutes == 1 else "minutes"
+    return Ending(
+        Outcome.TIMED_OUT,
+        ReasonCode.TIMED_OUT,
+        f"{stage.wire} was stopped at the limit of {minutes:g} {unit} that buildyard.toml sets it.",
+    )
 
 
 def error_ending(stage: StageName, error: BuildyardError) -> Ending:

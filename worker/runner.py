@@ -20,6 +20,7 @@ from buildyard.contracts.builds import (
     UploadSource,
 )
 from buildyard.contracts.messages import JobFinished, StageFinished, StageStarted
+from buildyard.contracts.needs import Needs
 from buildyard.errors import BuildyardError, Overloaded
 from buildyard.telemetry import logger
 from worker.attempt import DISK_IS_FULL, Attempt, needs_workspace
@@ -36,6 +37,7 @@ from worker.pipeline import (
     disk_full,
     error_ending,
     failed,
+    hand_on,
     missing_tools,
     rest_skipped,
     skip_by_request,
@@ -62,6 +64,7 @@ class Findings:
     artifacts: tuple[ArtifactRecord, ...] = ()
     rows: tuple[RowResult, ...] = ()
     found: BatchFound | None = None
+    needs: Needs | None = None
     results: list[StageResult] = field(default_factory=list)
 
 
@@ -74,6 +77,7 @@ class Runner:
         self._log = logger("runner")
         self._findings = Findings()
         self._project: Project | None = None
+        self._tasks_done: set[str] = set()
 
     async def run(self) -> JobFinished:
         """Work the job off by its kind."""
@@ -138,6 +142,9 @@ class Runner:
             return found
         self._project = found
         self._findings.toolchain, self._findings.toolchain_why = found.choice.detection.toolchain, found.choice.why
+        if found.lacks:
+            self._findings.needs = found.context.config.needs
+            return hand_on(found.lacks)
         if found.is_batch:
             return await self._prepare(found)
         return missing_tools(found.choice.detection.needs, frozenset(self._attempt.tools.paths))
@@ -158,7 +165,7 @@ class Runner:
         planned: list[CommandStage] = []
 
         async def plan() -> None:
-            planned.append(CommandStage(self._attempt, project, stage))
+            planned.append(CommandStage(self._attempt, project, stage, frozenset(self._tasks_done)))
 
         refused = await self._guarded(stage, plan)
         if refused is None and planned[0].plan.skip_reason:
@@ -174,6 +181,7 @@ class Runner:
             result.append(await planned[0].run())
 
         ending = await self._guarded(stage, work)
+        self._tasks_done.update(planned[0].plan.tasks)
         self._findings.tests = planned[0].tests or self._findings.tests
         self._finish_stage(self._result(stage, ending) if ending is not None else result[0])
 
@@ -214,7 +222,8 @@ class Runner:
     def _result(self, stage: StageName, ending: Ending | None) -> StageResult:
         if ending is None:
             return StageResult(stage, StageStatus.SUCCEEDED)
-        return failed(stage, ending) if self._attempt.stop.cause is None else stopped(stage, ending)
+        handed_on = ending.outcome is Outcome.HANDED_BACK
+        return stopped(stage, ending) if handed_on or self._attempt.stop.cause is not None else failed(stage, ending)
 
     # ---------------------------------------------------------------- endings and reports
 
@@ -259,6 +268,7 @@ class Runner:
                 warnings=result.warnings,
                 errors=result.errors,
                 reason=result.reason,
+                diagnostics=result.diagnostics,
             )
         )
 
@@ -276,6 +286,7 @@ class Runner:
             artifacts=findings.artifacts if good else (),
             rows=findings.rows,
             found=findings.found if good else None,
+            needs=findings.needs if ending.outcome is Outcome.HANDED_BACK else None,
             log_lines=self._attempt.log.lines,
         )
 

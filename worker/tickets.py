@@ -19,6 +19,7 @@ from buildyard.errors import (
 from buildyard.ports import Delivery, Subscription
 from buildyard.telemetry import logger
 from worker.capabilities import free_disk_bytes
+from worker.ending import seconds_to_claim, why_no_more
 from worker.job_in_hand import JobInHand, Means
 from worker.joining import Identity, Joining
 from worker.leaving import Leaving, Urgency
@@ -101,6 +102,9 @@ class TicketDesk:
         except UnreadableMessage as error:
             await ticket.reject(str(error))
             return
+        if self._ends_too_soon():
+            await self._settled(ticket, taken=False)
+            return
         if lack := await asyncio.to_thread(self._lack_of_room):
             await self._settled(ticket, taken=False)
             await self._pause(lack)
@@ -114,6 +118,14 @@ class TicketDesk:
             await self._pause(answer.reason)
         elif answer.job is None or await self._run(answer.job, heartbeat_seconds, asked_at):
             await self._settled(ticket, taken=True)
+
+    def _ends_too_soon(self) -> bool:
+        """Whether this worker's place goes before a job could end; then it leaves."""
+        left = seconds_to_claim(self._means.settings, self._means.clock.now())
+        if left is None or left > 0:
+            return False
+        self._leaving.decide(Urgency.DRAIN, why_no_more(self._means.settings))
+        return True
 
     def _lack_of_room(self) -> str:
         """Why there is no room for a job on the disk; empty when there is, or when nobody can tell."""
@@ -154,7 +166,7 @@ class TicketDesk:
         except BuildyardError:
             seen = None
         if seen is not None and seen.state.lower() == AgentState.DRAINING.value:
-            self._leaving.decide(Urgency.DRAIN, reason)
+            self._leaving.decide(Urgency.DRAIN, reason, asked=True)
         await self._leaving.sleep(_UNSUITED_SECONDS)
 
     # ---------------------------------------------------------------- running

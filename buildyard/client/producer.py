@@ -43,6 +43,7 @@ from buildyard.contracts.api import (
 from buildyard.contracts.builds import BuildState, ReasonCode
 from buildyard.contracts.changing import RetryRequest
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, DropRequest, RequeuedList, RequeueRequest
+from buildyard.contracts.diagnostics import DiagnosticList
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.wire import rfc3339
 from buildyard.errors import ProducerUnavailable
@@ -154,6 +155,11 @@ class ProducerClient(Changing, FarmWide):
     async def build(self, build_id: str) -> BuildStatus:
         """One build. Raises NotFound."""
         return await self._http.value("GET", f"/api/v1/builds/{part_of_path(build_id)}", BuildStatus)
+
+    async def diagnostics(self, build_id: str) -> DiagnosticList:
+        """What the compilers of a build said, errors first. Raises NotFound."""
+        path = f"/api/v1/builds/{part_of_path(build_id)}/diagnostics"
+        return await self._http.value("GET", path, DiagnosticList)
 
     async def logs(
         self,
@@ -343,6 +349,15 @@ class ProducerClient(Changing, FarmWide):
         """Ask an agent to finish what it has in hand and leave. Raises NotFound."""
         path = f"/api/v1/agents/{part_of_path(name)}/drain"
         return await self._http.value("POST", path, AgentView, body=DrainRequest(reason=reason))
+
+    async def undrain_agent(self, name: str) -> AgentView:
+        """Let a draining agent take work again.
+
+        Raises:
+            NotFound: there is no such agent.
+            Conflict: it has left.
+        """
+        return await self._http.value("POST", f"/api/v1/agents/{part_of_path(name)}/undrain", AgentView)
 
     async def register(self, registration: AgentRegistration) -> AgentJoined:
         """Join a pool as an agent.

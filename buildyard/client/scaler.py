@@ -8,7 +8,8 @@ from typing import Self
 from urllib.parse import quote
 
 from buildyard.client.transport import Transport
-from buildyard.contracts.api import DecisionList, ScalerHealth, WorkerList
+from buildyard.contracts.api import DecisionList, WorkerList
+from buildyard.contracts.health import ScalerHealth
 from buildyard.contracts.scaling import WhatIf, WhatIfAnswer, WhyList
 from buildyard.contracts.wire import rfc3339
 from buildyard.errors import ScalerUnavailable

@@ -105,3 +105,7 @@ class AgentView(Value):
     build_id: Identifier | None = None
     job_id: Identifier | None = None
     reason: str = ""
+    jobs_done: Count | None = None
+    """Jobs that ended well with it within the last day; None: not counted here, as for a single agent."""
+    jobs_failed: Count | None = None
+    """Likewise those that failed, took too long or could not be done."""

@@ -18,7 +18,7 @@ from buildyard.contracts.builds import (
     TestSummary,
     UploadKind,
 )
-from buildyard.contracts.scaling import Decision, Reading
+from buildyard.contracts.scaling import Decision, PendingCode, Reading
 from buildyard.contracts.wire import Count, Duration, Identifier, Moment, PoolName, Request, Sha256, Value
 
 
@@ -298,8 +298,12 @@ class PoolView(Value):
     """Present agents by state."""
     generations: dict[int, int]
     """Slot -> the highest generation that ever joined."""
+    unserved: tuple[str, ...] = ()
+    """Why ready jobs wait for another agent than those there are; such jobs count as waiting, too."""
     intake: PoolIntake = PoolIntake()
     """While it is paused, its ready jobs count as waiting: nobody is to be started for them."""
+    job_seconds: float | None = None
+    """What a job takes here, by the newest that ended; null while none has."""
 
 
 class PoolList(Value):
@@ -323,21 +327,6 @@ class HealthAnswer(Value):
     status: Literal["ok", "degraded", "starting", "stopping"]
     version: str
     checks: tuple[CheckView, ...]
-
-
-class ProcessUse(Value):
-    """What a process has used of its machine."""
-
-    cpu_seconds: float = Field(ge=0)
-    """Of all its threads, since it began."""
-    memory_bytes: Count | None = None
-    """Resident; None where the platform does not tell."""
-
-
-class ScalerHealth(HealthAnswer):
-    """How the scaler is, and what it uses itself; None: an older one, which does not tell."""
-
-    process: ProcessUse | None = None
 
 
 class Problem(Value):
@@ -383,10 +372,20 @@ class WorkerInfo(Value):
     name: str
     pool: PoolName
     state: str
+    """`Running` or `Exited` for its executor: one that waits for its platform counts as running."""
     pid: int | None = None
     age_seconds: float = 0
     exit_code: int | None = None
     detail: str = ""
+    phase: str = ""
+    """The platform's own word for where it stands."""
+    node: str = ""
+    """The machine it runs on, where the platform tells."""
+    restarts: Count = 0
+    pending_code: PendingCode | None = None
+    """Why it does not run yet, or never did; None: it runs, or ran."""
+    pending_reason: str = ""
+    """The same as one sentence."""
 
 
 class WorkerList(Value):
@@ -394,3 +393,5 @@ class WorkerList(Value):
 
     workers: tuple[WorkerInfo, ...]
     readings: dict[str, dict[str, Reading]] = Field(default_factory=dict)
+    troubles: tuple[str, ...] = ()
+    """Why workers are missing here: executors that could not be asked, each as a sentence."""

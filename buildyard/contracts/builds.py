@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from buildyard.contracts.needs import Needs
 from buildyard.contracts.properties import check_path_in_source, check_property
 from buildyard.contracts.wire import Count, Identifier, Moment, PoolName, Request, Sha256, Text, Value, WireEnum
 
@@ -212,6 +213,7 @@ class BuildProperties(Request):
     metadata: dict[str, str] = Field(default_factory=dict, max_length=MAX_PROPERTIES)
     toolchain: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,31}$")
     rows_per_job: int | None = Field(default=None, ge=1, le=100_000)
+    needs: Needs | None = None
 
     @field_validator("build_properties")
     @classmethod

@@ -21,6 +21,8 @@ from buildyard.contracts.builds import (
     StageStatus,
     TestSummary,
 )
+from buildyard.contracts.diagnostics import MAX_DIAGNOSTICS, Diagnostic
+from buildyard.contracts.needs import Needs
 from buildyard.contracts.wire import AgentName, Count, Identifier, Moment, PoolName, Text, Value
 from buildyard.errors import UnreadableMessage
 
@@ -61,6 +63,7 @@ class StageFinished(_AttemptFact):
     warnings: Count = 0
     errors: Count = 0
     reason: Text = ""
+    diagnostics: tuple[Diagnostic, ...] = Field(default=(), max_length=MAX_DIAGNOSTICS)
 
 
 class Heartbeat(_AttemptFact):
@@ -101,6 +104,8 @@ class JobFinished(_AttemptFact):
     rows: tuple[RowResult, ...] = ()
     """Row results that no `RowsDone` told yet."""
     found: BatchFound | None = None
+    needs: Needs | None = None
+    """Of an attempt that is handed back since its agent lacks what the source needs: another agent that has it may."""
     log_lines: Count = 0
 
 

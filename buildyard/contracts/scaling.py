@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from buildyard.contracts.agents import Capabilities
+from buildyard.contracts.pools_docker import DockerPool
+from buildyard.contracts.pools_kubernetes import KubernetesPool
+from buildyard.contracts.pools_ssh import SshPool
 from buildyard.contracts.wire import Count, Moment, PoolName, Request, Value, WireEnum
 
 
@@ -47,13 +50,51 @@ class ScalingPolicy(Request):
     """`elastic`: a worker leaves by itself once it has had nothing to do for so long; 0: it does not."""
 
 
+ExecutorKind = Literal["process", "docker", "ssh", "kubernetes"]
+"""Where the workers of a pool come into being; each kind but `process` has a table of its own name in its pool."""
+
+
 class PoolConfig(Request):
-    """One pool of POOLS_FILE: its executor, its policy, and what each of its agents must have."""
+    """One pool of POOLS_FILE: its executor, its policy, and what each of its agents must have.
+
+    The table of the pool's own kind may be left out where all of it has defaults; one of another kind is an error.
+    """
 
     name: PoolName
-    executor: Literal["process"] = "process"
+    executor: ExecutorKind = "process"
     policy: ScalingPolicy = ScalingPolicy()
+    weight: float = Field(default=1, gt=0, le=1000)
+    """Its part of the farm's places beside the other pools, where not all can have what they need."""
     capabilities: Capabilities = Capabilities()
+    docker: DockerPool | None = None
+    ssh: SshPool | None = None
+    kubernetes: KubernetesPool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _table_of_its_kind(cls, given: object) -> object:
+        """An absent table is an empty one, so that what is missing in it is told by name."""
+        if not isinstance(given, dict):
+            return given
+        body: dict[str, Any] = given
+        kind = body.get("executor", "process")
+        for other in ("docker", "ssh", "kubernetes"):
+            if other in body and other != kind:
+                msg = f"it has a table {other}, but its executor is {kind}"
+                raise ValueError(msg)
+        return {kind: {}, **body} if kind in ("docker", "ssh", "kubernetes") else body
+
+
+class PendingCode(WireEnum):
+    """Why a worker that was started does not run yet: a closed list, written as these words on the wire."""
+
+    IMAGE_PULL = "image_pull"
+    NO_NODE = "no_node"
+    QUOTA = "quota"
+    BAD_SPEC = "bad_spec"
+    VOLUME = "volume"
+    STARTING = "starting"
+    HOST_UNREACHABLE = "host_unreachable"
 
 
 class WorkerState(WireEnum):
@@ -77,6 +118,35 @@ class WorkerView(Value):
     state: WorkerState
     age_seconds: float = 0
     exit_code: int | None = None
+    pending_code: PendingCode | None = None
+    """Why it does not run yet, or never did."""
+    pending_reason: str = ""
+
+
+class PoolPlaces(Value):
+    """What another pool holds of the farm's places, when a decision was made."""
+
+    name: PoolName
+    held: Count
+    """Workers that it has or is about to start; at least as many as there are."""
+    wanted: Count = 0
+    """More that it could use."""
+    leaving: Count = 0
+    """Of those it has, as many as were asked to leave."""
+    weight: float = 1
+    starving: bool = False
+    """Whether its oldest job has waited for too long while it may start none."""
+    seen: bool = True
+    """False: its workers were never seen, so it counts with its maximum."""
+
+
+class FarmPlaces(Value):
+    """The places that all pools share, as one of them sees it."""
+
+    max_workers: Count
+    weight: float = 1
+    """Of the pool that the decision is about."""
+    others: tuple[PoolPlaces, ...] = ()
 
 
 class PoolObserved(Value):
@@ -104,7 +174,9 @@ class PoolObserved(Value):
     """Workers in a row that exited without ever joining."""
     seconds_since_failed_start: float | None = None
     job_seconds: float | None = None
-    """How long a job takes here, by what the newest builds took; None: not known, or not asked for."""
+    """How long a job takes here, by the newest that ended, from the producer; None: not known, or not asked for."""
+    farm: FarmPlaces | None = None
+    """What the other pools hold, where all share one maximum."""
 
 
 class DecisionCode(WireEnum):
@@ -117,6 +189,9 @@ class DecisionCode(WireEnum):
     STEADY = "steady"
     WORKERS_COMING = "workers_coming"
     AT_MAXIMUM = "at_maximum"
+    FARM_AT_MAXIMUM = "farm_at_maximum"
+    FAIR_SHARE = "fair_share"
+    GIVES_WAY = "gives_way"
     IDLE_WAIT = "idle_wait"
     SCALE_TO_ZERO = "scale_to_zero"
     NOTHING_TO_DO = "nothing_to_do"
@@ -177,6 +252,8 @@ class WhatIf(Request):
     max_wait: float | None = Field(default=None, ge=0)
     drain_seconds: float | None = Field(default=None, ge=0.001)
     idle_exit: float | None = Field(default=None, ge=0)
+    farm_max_workers: int | None = Field(default=None, ge=0, le=1_000_000)
+    """Workers that all pools may have together."""
     ready: int | None = Field(default=None, ge=0, le=1_000_000)
     leases: int | None = Field(default=None, ge=0, le=1_000_000)
     oldest_wait_seconds: float | None = Field(default=None, ge=0)

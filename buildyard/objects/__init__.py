@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -10,13 +11,15 @@ from buildyard.objects.store import FolderObjects, MemoryObjects, S3Objects
 from buildyard.ports import ObjectStore
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_OF_A_CLUSTER = (".svc", ".svc.cluster.local")
 
 
 def open_objects(url: str) -> ObjectStore:
     """Open the object store of a URL.
 
     `file:///FOLDER` (made where it is missing), `s3://BUCKET/PREFIX?endpoint=URL&region=NAME` (both optional;
-    credentials come from the usual `AWS_*` variables; an `http:` endpoint only on this machine), or `memory:`.
+    credentials come from the usual `AWS_*` variables; an `http:` endpoint only on this machine or at a service of the
+    same cluster: a name without a dot, or below `.svc`), or `memory:`.
 
     Raises:
         InvalidSettings: the URL names no store we have, or is incomplete.
@@ -55,9 +58,17 @@ def _open_s3(url: str) -> ObjectStore:
         raise InvalidSettings(
             f"The object store's URL {what}.", remedy="Write s3://BUCKET/PREFIX?endpoint=URL&region=NAME."
         )
-    local = endpoint.hostname in _LOOPBACK
-    if options.get("endpoint") and endpoint.scheme != "https" and not (endpoint.scheme == "http" and local):
-        raise InvalidSettings("The S3 endpoint must be an https: URL; http: is allowed on this machine only.")
+    plain = endpoint.scheme == "http" and _near(endpoint.hostname or "")
+    if options.get("endpoint") and endpoint.scheme != "https" and not plain:
+        raise InvalidSettings(
+            "The S3 endpoint must be an https: URL.",
+            remedy="http: is allowed on this machine, and for a service of the same cluster such as http://objects:8333.",
+        )
     return S3Objects(
         parts.netloc, parts.path.strip("/"), endpoint=options.get("endpoint", ""), region=options.get("region", "")
     )
+
+
+def _near(host: str) -> bool:
+    """Whether only this machine, or a network of containers with names of its own, answers to this name."""
+    return host in _LOOPBACK or host.endswith(_OF_A_CLUSTER) or bool(re.fullmatch("[a-z][a-z0-9-]*", host))

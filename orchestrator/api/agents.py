@@ -90,6 +90,20 @@ async def drain_agent(name: AgentPath, request: DrainRequest, parts: Parts) -> A
     return await parts.service.drain(name, request.reason)
 
 
+@router.post(
+    "/agents/{name}/undrain",
+    operation_id="undrain_agent",
+    summary="Let a draining agent take work again",
+    responses=answers(200, examples.agent, 404, 409, 503),
+)
+async def undrain_agent(name: AgentPath, parts: Parts) -> AgentView:
+    """The agent takes work again when what it has in hand is done; 409 says `agent_left`.
+
+    One that leaves at this very moment may still do so: then its state soon is `Left`, and no build is lost.
+    """
+    return await parts.service.undrain(name)
+
+
 @router.get(
     "/agents/{name}/logs",
     operation_id="get_agent_logs",

@@ -17,12 +17,14 @@ from orchestrator.api import (
     bundles,
     changes,
     dead,
+    diagnosing,
     documented,
     events,
     farm_events,
     health,
     logs,
     problems,
+    project_schema,
     rows,
     uploads,
 )
@@ -38,11 +40,12 @@ _ROUTERS = (
     farm_events.router,
     rows.router,
     annotating.router,
+    diagnosing.router,
     artifacts.router,
     bundles.router,
     dead.router,
 )
-_ROUTERS_OF_THE_FARM = (agents.router, changes.router, health.router)
+_ROUTERS_OF_THE_FARM = (agents.router, changes.router, project_schema.router, health.router)
 _OPEN_WITHOUT_TOKEN = ("/api/v1/health/live", "/api/v1/live")
 """What a probe may ask: whether the process lives, and nothing more."""
 _OPEN_WHILE_STARTING = ("/api/v1/health", "/api/v1/live", "/api/v1/ready", "/metrics", "/openapi.json")

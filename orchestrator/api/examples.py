@@ -34,6 +34,7 @@ from buildyard.contracts.api import (
 from buildyard.contracts.builds import RowResult, TestSummary, UploadKind
 from buildyard.contracts.changing import PoolEvent, PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, DeadLetterView, Requeued, RequeuedList
+from buildyard.contracts.diagnostics import DiagnosticList, StageDiagnostic
 from buildyard.contracts.events import BuildEvent, FarmEvent
 
 _BUILD_ID = "01938a2e-7c1b-7d8e-9f00-123456789abc"
@@ -177,6 +178,19 @@ annotation = Annotation(
     context="coverage", style="Warning", text="Coverage fell from 91 % to 88 %.", at=_after(40), requester="local"
 )
 annotation_list = AnnotationList(annotations=(annotation,))
+diagnostics = DiagnosticList(
+    diagnostics=(
+        StageDiagnostic(
+            stage="Build",
+            job_id="01938a2e-7c1c-7d8e-9f00-123456789abc",
+            severity="error",
+            file="src/main.c",
+            line=12,
+            column=5,
+            message="'total' undeclared (first use in this function)",
+        ),
+    )
+)
 cancelled = CancelAccepted(execution_id=_BUILD_ID, status="Cancelling")
 trace = Trace(
     execution_id=_BUILD_ID,
@@ -239,6 +253,7 @@ pools = PoolList(
             oldest_wait_seconds=7.5,
             agents={"busy": 5},
             generations={1: 1, 2: 1, 3: 1, 4: 1, 5: 1},
+            job_seconds=34.2,
         ),
     ),
     at=_AT,

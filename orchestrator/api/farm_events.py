@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.sse import format_sse_event
 from starlette.responses import Response
 
+from buildyard.connections import writer_of_answer
 from buildyard.contracts.events import EventType, FarmEvent, StreamReset
 from buildyard.contracts.wire import AskedMoment
 from buildyard.errors import TemporaryError
@@ -19,6 +20,7 @@ from orchestrator.api import examples
 from orchestrator.api.documented import answers
 from orchestrator.api.parts import ApiParts, Parts
 from orchestrator.api.streams import HEARTBEAT_SECONDS, Primed, Streamed
+from orchestrator.tail import Standing, Tail, told_to
 
 router = APIRouter(prefix="/api/v1", tags=["builds"])
 
@@ -96,29 +98,46 @@ async def _place(parts: ApiParts, known: str | None, since: datetime | None) -> 
 
 async def _events(parts: ApiParts, which: _Which, seen: int, reset: str) -> AsyncGenerator[bytes]:
     tail, clock = parts.tail, parts.clock
+    write_now, sent = writer_of_answer(), clock.monotonic()
+
+    def write(text: bytes) -> bool:
+        nonlocal sent
+        if write_now is None or not write_now(text):
+            return False
+        sent = clock.monotonic()
+        return True
+
     async with tail.follow():
         if reset:
             yield format_sse_event(event="reset", data_str=StreamReset(reason=reset).encode().decode(), id=str(seen))
         else:
             yield _mark("from here", seen)
-        sent = clock.monotonic()
+        sent, reader = clock.monotonic(), Standing(seen, which, write)
         while not tail.stopping():
             try:
-                told, news = await tail.after(seen)
+                told, news = await tail.after(reader.seen)
             except TemporaryError:  # the stream outlives an absence of the store
                 told, news = [], None
             if told:
-                seen = told[-1].position
-                if text := b"".join(one.text for one in told if which.takes(one.event)):
+                if text := told_to(told, which, reader.seen):
                     yield text
                     sent = clock.monotonic()
+                reader.seen = told[-1].position
             elif news is None:
                 await asyncio.sleep(_AWAY_SECONDS)
             else:
-                await asyncio.wait({news}, timeout=max(0.0, sent + HEARTBEAT_SECONDS - clock.monotonic()))
+                await _wait(tail, reader if write_now else news, sent + HEARTBEAT_SECONDS - clock.monotonic())
             if clock.monotonic() - sent >= HEARTBEAT_SECONDS:
-                yield _mark("ping", seen)
+                yield _mark("ping", reader.seen)
                 sent = clock.monotonic()
+
+
+async def _wait(tail: Tail, waiting: Standing | asyncio.Future[None], seconds: float) -> None:
+    """Until there is more to read, or so many seconds; a reader that stands is written to meanwhile."""
+    if isinstance(waiting, Standing):
+        await tail.stand(waiting, max(0.0, seconds))
+    else:
+        await asyncio.wait({waiting}, timeout=max(0.0, seconds))
 
 
 def _mark(comment: str, seen: int) -> bytes:

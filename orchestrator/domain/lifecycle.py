@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from buildyard.contracts.builds import BatchFound, BuildState, JobKind, JobState, Outcome, ReasonCode
 from buildyard.contracts.messages import CancelJob, JobFinished
+from buildyard.contracts.needs import Needs
 from buildyard.errors import Conflict
 from orchestrator.domain.dead_letters import is_dead
 from orchestrator.domain.planning import plan_batch
@@ -113,7 +115,8 @@ def finish(
     """
     ended = _ended(attempt, report.outcome, report.reason_code, report.reason, now)
     if worth_another(report.outcome, report.reason_code):
-        return _again_or_over(build, counted(job, report.outcome), ended, others, limits, now)
+        again = partial(_to_a_suited_agent, found=report.needs) if report.needs is not None else _again_or_over
+        return again(build, counted(job, report.outcome), ended, others=others, limits=limits, now=now)
     closed = replace(job, state=_JOB_ENDS[report.outcome])
     named = replace(
         build,
@@ -129,7 +132,7 @@ def finish(
     if job.kind is JobKind.COLLECT:
         return _collected(named, closed, ended, others, now, event)
     if report.found is not None and report.outcome is Outcome.SUCCEEDED:
-        planned = plan_batch(named, report.found, new_ids, now, done_rows)
+        planned = plan_batch(named, report.found, new_ids, now, done_rows, job.needs)
         return _planned(named, closed, ended, report.found, planned, len(done_rows), event)
     return end(named, _BUILD_ENDS[report.outcome], report.reason_code, report.reason, now, closed, ended, (event,))
 
@@ -217,6 +220,23 @@ def _again_or_over(build: Build, job: Job, ended: Attempt, others: JobCounts, li
         return _rows_ended(build, closed, replace(ended, reason=reason), others, event)
     code = ended.reason_code or ReasonCode.WORKER_LOST
     return end(build, BuildState.FAILED, code, reason, now, closed, ended, (event,))
+
+
+def _to_a_suited_agent(
+    build: Build, job: Job, ended: Attempt, *, found: Needs, others: JobCounts, limits: Limits, now: datetime
+) -> Step:
+    """The source needs more than the agent has: the job waits for one that has it; but once for the same needs."""
+    known = Needs.model_validate_json(job.needs) if job.needs else Needs()
+    try:
+        needs = known.and_also(found).text()
+    except ValueError:  # both together are too long
+        needs = job.needs
+    if needs == job.needs and build.state is not BuildState.CANCELLING:
+        event = EventDraft("job_ended", _end_of(replace(job, state=JobState.FAILED), ended))
+        failed = replace(job, state=JobState.FAILED)
+        return end(build, BuildState.FAILED, ReasonCode.TOOL_MISSING, ended.reason, now, failed, ended, (event,))
+    step = _again_or_over(build, job, ended, others, limits, now)
+    return step if step.job is None or step.job.state is not JobState.READY else replace(step, needs=needs)
 
 
 def _cancel_goes_on(

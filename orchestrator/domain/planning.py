@@ -31,13 +31,21 @@ def first_job(build: Build, job_id: str) -> Job:
         pool=build.pool,
         priority=build.priority,
         state=JobState.WAITING,
+        needs=build.properties.needs.text() if build.properties.needs else "",
     )
 
 
 def plan_batch(
-    build: Build, found: BatchFound, new_ids: tuple[str, ...], now: datetime, done_rows: Sequence[int] = ()
+    build: Build,
+    found: BatchFound,
+    new_ids: tuple[str, ...],
+    now: datetime,
+    done_rows: Sequence[int] = (),
+    needs: str = "",
 ) -> tuple[Job, ...]:
     """One ready job for each chunk of rows, and one that waits to collect their results; that one is last.
+
+    `needs` are those of the first job, which the rows' jobs share.
 
     A chunk whose rows are all among `done_rows` (in order) needs no job; with no chunk left, collecting is ready.
 
@@ -61,6 +69,7 @@ def plan_batch(
                 handler=found.handler,
                 sharers=len(found.chunks),
             ),
+            needs=needs,
         )
         for job_id, chunk in zip(new_ids, found.chunks, strict=False)
         if _done_in(chunk.span, done_rows) < chunk.span.count

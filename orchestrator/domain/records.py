@@ -86,6 +86,8 @@ class Job:
     not_before: datetime | None = None
     """Set while the job waits after an attempt that went wrong."""
     part: RowsPart | None = None
+    needs: str = ""
+    """What an agent must have to take it, as `Needs.text`."""
 
     @property
     def tries(self) -> int:
@@ -178,6 +180,8 @@ class Step:
     events: tuple[EventDraft, ...] = ()
     controls: tuple[CancelJob, ...] = ()
     dead: DeadLetter | None = None
+    needs: str | None = None
+    """When set: `job` needs this from now on."""
     missing_rows_error: str = ""
     """When set: rows of `job` without a result get this sentence as their error."""
 

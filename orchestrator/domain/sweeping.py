@@ -114,6 +114,14 @@ def _queued_too_long(
     return None
 
 
+def suits_nobody(build: Build, why: str, limits: Limits, now: datetime) -> Step | None:
+    """End a build that needs what no agent has had for too long; None when it is over or about to be."""
+    if build.state not in {BuildState.QUEUED, BuildState.RUNNING}:
+        return None
+    reason = f"No suited agent came within {limits.no_agent_seconds / 60:g} min. {why}"
+    return end(build, BuildState.FAILED, ReasonCode.NO_AGENT, reason, now)
+
+
 def tickets_to_drop(ready: int, tickets: int) -> int:
     """How many tickets are too many for so many ready jobs; a few are let be, since jobs and tickets come and go."""
     return max(0, tickets - ready - SPARE_TICKETS)

@@ -25,8 +25,10 @@ from orchestrator.domain.access import lacking
 from orchestrator.domain.changing import why_paused
 from orchestrator.domain.records import Agent, Attempt, Build, Job, Refusal, Step
 from orchestrator.domain.showing import show_agent, slot_of
+from orchestrator.domain.suiting import why_not
 from orchestrator.feed import Feed
 from orchestrator.service.core import Core, Farm, Outlets
+from orchestrator.service.suiting import ReadyNeeds
 from orchestrator.store import Store
 from orchestrator.store.transaction import Saved, Transaction
 
@@ -53,6 +55,7 @@ class Dispatching(Core):
         self, store: Store, objects: ObjectStore, feed: Feed, farm: Farm, clock: Clock, outlets: Outlets
     ) -> None:
         super().__init__(store, objects, feed, farm, clock, outlets)
+        self._needs = ReadyNeeds(clock)
         self._claiming = Grouped(self._claim_all, most=_GROUP_MOST, waiting_most=_WAITING_MOST)
 
     async def register(self, registration: AgentRegistration) -> AgentJoined:
@@ -125,12 +128,36 @@ class Dispatching(Core):
                 raise NotFound(f"There is no agent {agent}.", remedy="`GET /api/v1/agents` lists them.")
             await tx.mark_agent(agent, draining=True, left=known.left, reason=reason)
         self._outlets.controls((DrainAgent(agent=agent, reason=reason),))
+        return await self._shown(agent)
+
+    async def undrain(self, agent: str) -> AgentView:
+        """Let a draining agent take work again, where it has not left yet.
+
+        The agent itself asks for this before it leaves, when its job is done: nothing needs to be sent to it.
+
+        Raises:
+            NotFound: no such agent.
+            Conflict: it has left.
+        """
+        async with self._store.begin() as tx:
+            known = await tx.agent(agent)
+            if known is None:
+                raise NotFound(f"There is no agent {agent}.", remedy="`GET /api/v1/agents` lists them.")
+            if known.left:
+                raise _refusal(
+                    "agent_left", f"Agent {agent} has left.", "Where work waits, the scaler starts another one."
+                )
+            if known.draining:
+                await tx.mark_agent(agent, draining=False, left=False, reason="")
+        return await self._shown(agent)
+
+    # ------------------------------------------------------------------ inside
+
+    async def _shown(self, agent: str) -> AgentView:
         async with self._store.read() as queries:
             shown = await queries.agent(agent)
             live = {attempt.agent: attempt for attempt in await queries.live_attempts()}
             return show_agent(shown, live.get(agent), await queries.now(), self._silence)
-
-    # ------------------------------------------------------------------ inside
 
     async def _check_suited(self, declared: Capabilities, registration: AgentRegistration) -> None:
         """Refuse an agent that lacks something; the refusal is kept, since it may tell why a build finds no agent."""
@@ -196,17 +223,23 @@ class Dispatching(Core):
             return _unsuited("The agent is draining: it takes nothing more."), None
         if paused := why_paused(known.pool_change):
             return _unsuited(paused), None
-        step = await self._best(tx, known.agent, request)
+        needs = await self._needs.of(tx.queries, request.pool, known.agent.capabilities)
+        step = await self._best(tx, known.agent, request, needs)
+        if step is None and tx.held_build is None and (next_needs := await tx.queries.any_ready(request.pool)):
+            needs = await self._needs.of(tx.queries, request.pool, known.agent.capabilities, anew=True)
+            step = await self._best(tx, known.agent, request, needs)
+            if step is None:
+                return _unsuited(why_not(next_needs, known.agent)), None
         if step is None or step.job is None or step.attempt is None:
             return None if tx.held_build else (ClaimAnswer(verdict="none", reason="No job of the pool is ready."), None)
         saved = await tx.save(step)
         spec = await self._spec(tx, saved.build, step.job, step.attempt)
         return ClaimAnswer(verdict="job", job=spec), saved
 
-    async def _best(self, tx: Transaction, agent: Agent, request: ClaimRequest) -> Step | None:
-        """An attempt at the best ready job begins, of the build that is held if one is."""
+    async def _best(self, tx: Transaction, agent: Agent, request: ClaimRequest, needs: tuple[str, ...]) -> Step | None:
+        """An attempt at the best ready job with these needs begins, of the build that is held if one is."""
         for _ in range(_CLAIM_TRIES):
-            best = await tx.best_ready(request.pool, of_build=tx.held_build)
+            best = await tx.best_ready(request.pool, needs, of_build=tx.held_build)
             if best is None:
                 return None
             build, job = best

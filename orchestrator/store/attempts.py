@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, ScalarSelect, Select, Table, and_, bindparam, func, insert, select, true, union_all, update
@@ -23,6 +24,8 @@ from orchestrator.store.removing import Removing
 from orchestrator.store.tombstones import why_not_there
 
 _NOW = func.clock_timestamp().label("store_now")
+MOST_NEEDS = 50
+"""A claim looks at jobs of so many different needs at most: a query has so many parts, and no more."""
 _OPEN = (JobState.WAITING.value, JobState.READY.value, JobState.RUNNING.value)
 
 
@@ -121,16 +124,19 @@ class Attempts(Removing):
             pool_change=None if change["seq"] is None else PoolChange(**change),
         )
 
-    async def best_ready(self, pool: str, *, of_build: str | None = None) -> tuple[Build, Job] | None:
-        """The pool's best ready job, priority first, then age, and its build: both are held.
+    async def best_ready(
+        self, pool: str, needs: Sequence[str] = ("",), *, of_build: str | None = None
+    ) -> tuple[Build, Job] | None:
+        """The pool's best ready job among those with these needs, priority first, then age, and its build: both held.
 
-        `of_build`: None also when the best job is of another build.
-        Somebody else may have taken the job while it was waited for: look at its state.
+        `needs` are texts of `Needs.text`, at most MOST_NEEDS. `of_build`: None also when the best job is of another
+        build. Somebody else may have taken the job while it was waited for: look at its state.
         """
+        asked = {"pool": pool, **{f"needs{number}": text for number, text in enumerate(needs)}}
         if of_build is None:
-            row = (await self._db.execute(_BEST, {"pool": pool})).first()
+            row = (await self._db.execute(_best(len(needs)), asked)).first()
         else:
-            row = (await self._db.execute(_BEST_OF_BUILD, {"pool": pool, "build": of_build})).first()
+            row = (await self._db.execute(_best_of_build(len(needs)), {**asked, "build": of_build})).first()
         if row is None:
             return None
         build = codec.build_from(_record(row, t.builds))
@@ -192,22 +198,41 @@ def _with_time(query: Select[Any]) -> Mapping[str, Select[Any]]:
     return {"sqlite": query, "postgresql": query.add_columns(_NOW)}
 
 
-def _next_job() -> ScalarSelect[str]:
-    """The id of the pool's best ready job: the oldest of each priority by the index, then the best of these few."""
+def _next_job(kinds: int) -> ScalarSelect[str]:
+    """The id of the pool's best ready job: the oldest of each need and priority by the index, the best of these few."""
     oldest = [
-        select(t.jobs.c.id, t.jobs.c.priority)
+        select(t.jobs.c.id, t.jobs.c.priority, t.jobs.c.ready_at)
         .where(
-            t.jobs.c.state == JobState.READY.value,
+            t.READY,
+            t.jobs.c.needs == bindparam(f"needs{number}"),
             t.jobs.c.pool == bindparam("pool"),
             t.jobs.c.priority == priority.rank,
         )
         .order_by(t.jobs.c.ready_at, t.jobs.c.id)
         .limit(1)
         .subquery()
+        for number in range(kinds)
         for priority in Priority
     ]
     few = union_all(*(select(one) for one in oldest)).subquery()
-    return select(few.c.id).order_by(few.c.priority.desc()).limit(1).scalar_subquery()
+    best = select(few.c.id).order_by(few.c.priority.desc(), few.c.ready_at, few.c.id)
+    return best.limit(1).scalar_subquery()
+
+
+@cache
+def _best(kinds: int) -> Select[Any]:
+    """The best ready job of so many different needs, with its build, both held."""
+    return (
+        select(t.builds, t.jobs)
+        .join(t.jobs, t.jobs.c.build_id == t.builds.c.id)
+        .where(t.jobs.c.id == _next_job(kinds))
+        .with_for_update(of=[t.builds, t.jobs])
+    )
+
+
+@cache
+def _best_of_build(kinds: int) -> Select[Any]:
+    return _best(kinds).where(t.builds.c.id == bindparam("build"))
 
 
 def _counts_beside() -> Select[Any]:
@@ -258,13 +283,6 @@ _LOCK_MANY = (
 )
 _LOCK_LINE = select(t.builds).where(t.builds.c.id.in_(_line_of_retries())).order_by(t.builds.c.id).with_for_update()
 _CLAIMANT = _with_time(_claimant())
-_BEST = (
-    select(t.builds, t.jobs)
-    .join(t.jobs, t.jobs.c.build_id == t.builds.c.id)
-    .where(t.jobs.c.id == _next_job())
-    .with_for_update(of=[t.builds, t.jobs])
-)
-_BEST_OF_BUILD = _BEST.where(t.builds.c.id == bindparam("build"))
 _BEGIN_ATTEMPT = insert(t.attempts)
 _END_ATTEMPT = update(t.attempts).where(
     t.attempts.c.job_id == bindparam("which"), t.attempts.c.number == bindparam("which_number")

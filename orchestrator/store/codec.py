@@ -171,6 +171,7 @@ def job_values(job: Job) -> dict[str, Any]:
         "pool": job.pool,
         "priority": job.priority.rank,
         "part": job.part.model_dump_json() if job.part else None,
+        "needs": job.needs,
         **job_state(job),
     }
 
@@ -206,6 +207,7 @@ def job_from(row: Record) -> Job:
         ready_at=row["ready_at"],
         not_before=row["not_before"],
         part=RowsPart.model_validate_json(row["part"]) if row["part"] else None,
+        needs=row["needs"],
     )
 
 

@@ -20,6 +20,7 @@ from buildyard.contracts.messages import LogStored, StageFinished, StageStarted
 from orchestrator.domain.records import Agent, Attempt, Build, Refusal
 from orchestrator.store import codec
 from orchestrator.store import schema as t
+from orchestrator.store.diagnosed import written
 
 _CLOCK = text("SELECT clock_timestamp()")
 _ADD_ROWS = {
@@ -88,6 +89,7 @@ class Facts:
             "warnings": report.warnings,
             "errors": report.errors,
             "reason": report.reason,
+            **({"diagnostics": written(report.diagnostics)} if report.diagnostics else {}),
         }
         values = {**key, "build_id": report.build_id, "started_at": None, **change}
         return await self._upsert(t.stages, values, tuple(key), change, only=t.stages.c.status == "running")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from buildyard.clock import Clock
@@ -14,6 +14,7 @@ from buildyard.contracts.builds import BuildState, JobState, ReasonCode, RowResu
 from buildyard.contracts.events import BuildEvent
 from buildyard.errors import NotFound
 from orchestrator.domain.changing import PoolChange
+from orchestrator.domain.pools import PoolCounts
 from orchestrator.domain.records import (
     Agent,
     Attempt,
@@ -25,50 +26,18 @@ from orchestrator.domain.records import (
     StoredArtifact,
     StoredStage,
 )
-from orchestrator.store import codec
+from orchestrator.store import codec, standing
 from orchestrator.store import schema as t
 from orchestrator.store.annotations import Annotated
+from orchestrator.store.by_needs import ByNeeds
+from orchestrator.store.diagnosed import STAGE_COLUMNS, Diagnosed
 from orchestrator.store.facts import store_time
 from orchestrator.store.line import LineReader
 from orchestrator.store.past import PastReader
 from orchestrator.store.tombstones import SHOWN, not_removed, why_not_there
+from orchestrator.store.worked import Worked
 
 _OPEN = [state.value for state in BuildState if not state.terminal]
-
-# What an idle farm asks again and again is put together once: that costs more than to run it.
-_AGENTS = (
-    select(t.agents)
-    .where(t.agents.c.seen_at >= bindparam("seen_since", type_=t.agents.c.seen_at.type))
-    .order_by(t.agents.c.joined_at.desc(), t.agents.c.name)
-)
-_SLOTS = select(t.slots)
-_SEEN_AT = select(t.agents.c.pool, func.max(t.agents.c.seen_at)).group_by(t.agents.c.pool)
-_POOL_CHANGES = select(t.pool_changes).where(
-    t.pool_changes.c.seq.in_(select(func.max(t.pool_changes.c.seq)).group_by(t.pool_changes.c.pool))
-)
-_REFUSALS = select(t.refusals)
-_LIVE_ATTEMPTS = select(t.attempts).where(t.attempts.c.ended_at.is_(None))
-_POOL_COUNTS = (
-    select(t.jobs.c.pool, t.jobs.c.state, func.count(), func.min(t.jobs.c.ready_at))
-    .where(t.jobs.c.state.in_([JobState.READY.value, JobState.WAITING.value, JobState.RUNNING.value]))
-    .group_by(t.jobs.c.pool, t.jobs.c.state)
-)
-_BACKING_OFF = (
-    select(t.jobs)
-    .where(t.jobs.c.state == JobState.WAITING.value, t.jobs.c.not_before.is_not(None))
-    .order_by(t.jobs.c.not_before)
-    .limit(bindparam("at_most"))
-)
-
-
-@dataclass(frozen=True)
-class PoolCounts:
-    """What a pool's jobs are doing."""
-
-    ready: int = 0
-    waiting: int = 0
-    leases: int = 0
-    oldest_ready_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +64,7 @@ class DeadFilter:
     limit: int = 50
 
 
-class Queries(Annotated):
+class Queries(Annotated, Diagnosed, Worked, ByNeeds):
     """Read-only questions on one consistent view."""
 
     def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
@@ -239,7 +208,7 @@ class Queries(Annotated):
 
     async def stages(self, build_id: str) -> tuple[StoredStage, ...]:
         """All stages of all attempts of a build."""
-        rows = (await self._db.execute(select(t.stages).where(t.stages.c.build_id == build_id))).mappings()
+        rows = (await self._db.execute(select(*STAGE_COLUMNS).where(t.stages.c.build_id == build_id))).mappings()
         return tuple(codec.stage_from(row) for row in rows)
 
     async def segments(self, build_id: str, first: int = 1) -> tuple[LogSegment, ...]:
@@ -282,7 +251,7 @@ class Queries(Annotated):
 
     async def agents(self, seen_since: datetime) -> tuple[Agent, ...]:
         """The agents heard of since a moment, the newest first."""
-        rows = await self._db.execute(_AGENTS, {"seen_since": seen_since})
+        rows = await self._db.execute(standing.AGENTS, {"seen_since": seen_since})
         return tuple(codec.agent_from(row) for row in rows.mappings())
 
     async def agent(self, name: str) -> Agent:
@@ -310,17 +279,17 @@ class Queries(Annotated):
     async def generations(self) -> dict[str, dict[int, int]]:
         """Pool -> slot -> the highest generation of an agent that ever joined there."""
         found: dict[str, dict[int, int]] = {}
-        for row in await self._db.execute(_SLOTS):
+        for row in await self._db.execute(standing.SLOTS):
             found.setdefault(row[0], {})[row[1]] = row[2]
         return found
 
     async def pools_seen_at(self) -> dict[str, datetime]:
         """When each pool last heard of any of its agents."""
-        return {row[0]: row[1] for row in await self._db.execute(_SEEN_AT)}
+        return {row[0]: row[1] for row in await self._db.execute(standing.SEEN_AT)}
 
     async def pool_changes(self) -> dict[str, PoolChange]:
         """The newest change of each pool's intake."""
-        return {row["pool"]: PoolChange(**row) for row in (await self._db.execute(_POOL_CHANGES)).mappings()}
+        return {row["pool"]: PoolChange(**row) for row in (await self._db.execute(standing.POOL_CHANGES)).mappings()}
 
     async def changes_of_pool(self, pool: str) -> tuple[PoolChange, ...]:
         """All that is kept of a pool's changes, newest first."""
@@ -329,17 +298,17 @@ class Queries(Annotated):
 
     async def refusals(self) -> dict[str, Refusal]:
         """The newest agent that each pool refused."""
-        return {row["pool"]: Refusal(**row) for row in (await self._db.execute(_REFUSALS)).mappings()}
+        return {row["pool"]: Refusal(**row) for row in (await self._db.execute(standing.REFUSALS)).mappings()}
 
     async def live_attempts(self) -> tuple[Attempt, ...]:
         """All attempts that have not ended."""
-        rows = (await self._db.execute(_LIVE_ATTEMPTS)).mappings()
+        rows = (await self._db.execute(standing.LIVE_ATTEMPTS)).mappings()
         return tuple(codec.attempt_from(row) for row in rows)
 
     async def pool_counts(self) -> dict[str, PoolCounts]:
         """Jobs by pool: ready, waiting for others, under a lease; pools without jobs are left out."""
         found: dict[str, dict[str, tuple[int, datetime | None]]] = {}
-        for row in await self._db.execute(_POOL_COUNTS):
+        for row in await self._db.execute(standing.POOL_COUNTS):
             found.setdefault(row[0], {})[row[1]] = (row[2], row[3])
         nothing: tuple[int, datetime | None] = (0, None)
         return {
@@ -354,7 +323,7 @@ class Queries(Annotated):
 
     async def backing_off(self, limit: int = 1000) -> tuple[Job, ...]:
         """Jobs that wait after an attempt that went wrong, those first whose time comes first."""
-        rows = await self._db.execute(_BACKING_OFF, {"at_most": limit})
+        rows = await self._db.execute(standing.BACKING_OFF, {"at_most": limit})
         return tuple(codec.job_from(row) for row in rows.mappings())
 
     async def readers(self) -> dict[str, datetime]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -130,9 +131,24 @@ jobs = Table(
     Column("ready_at", Micros),
     Column("not_before", Micros),
     Column("part", Text),
+    Column("needs", String(500), nullable=False),
     Index(None, "state", "pool", "priority", "ready_at", "id"),
     Index(None, "state", "not_before"),
     Index(None, "build_id", "state", "kind"),
+)
+
+# What agents claim by: ready jobs alone, those first that need the same.
+READY = jobs.c.state == literal_column("'ready'")
+"""Written out, since a partial index is only found where the query says the very same."""
+Index(
+    None,
+    jobs.c.needs,
+    jobs.c.pool,
+    jobs.c.priority,
+    jobs.c.ready_at,
+    jobs.c.id,
+    sqlite_where=READY,
+    postgresql_where=READY,
 )
 
 attempts = Table(
@@ -169,6 +185,7 @@ stages = Table(
     Column("warnings", Integer, nullable=False),
     Column("errors", Integer, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("diagnostics", Text),
     PrimaryKeyConstraint("job_id", "attempt", "name"),
     Index(None, "build_id"),
 )

@@ -102,6 +102,9 @@ class Transaction(Attempts):
             await self._save_attempt(step.attempt)
         if step.job is not None:
             await self._save_job(step.job)
+        if step.job is not None and step.needs is not None:
+            of_job = t.jobs.c.id == step.job.id
+            await self._db.execute(update(t.jobs).where(of_job).values(needs=step.needs))
         if step.job is not None and step.missing_rows_error:
             build = await self._fail_missing_rows(build, step.job, step.missing_rows_error)
         if step.new_jobs:

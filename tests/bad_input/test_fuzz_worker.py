@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from buildyard.archives import Budget, extract, sniff
 from buildyard.errors import HostileArchive, InvalidRequest, InvalidUpload
+from buildyard.project.reading import read_buildyard_toml
 from tests.bad_input.fuzzing import JSON_PIECES, check_sentence, fuzz, mutated
 from tests.bad_input.hostile_files import TOMLS
 from tests.buildyard.archive_forge import ZipPart, gz, pax, tar_member, tar_of, with_zip64_end, zip_of, zst
 from worker.batch.answers import read_answer
 from worker.batch.csv_rows import decode_lines, read_table
 from worker.log_text import MAX_LINE_BYTES, LineSplitter, clean_line
-from worker.toolchains.configuration import read_buildyard_toml
 from worker.toolchains.pyproject import read_pyproject
 from worker.toolchains.reports import ReportFile, summarise
 

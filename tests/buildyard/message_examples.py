@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from buildyard.contracts import agents, builds, events, messages, scaling
+from buildyard.contracts import agents, builds, diagnostics, events, messages, needs, scaling
 from buildyard.contracts.wire import Value
 
 AT = datetime(2026, 11, 21, 9, 30, 0, 250_000, tzinfo=UTC)
@@ -34,6 +34,8 @@ FOUND = builds.BatchFound(
     handler="builtin",
     chunks=(builds.RowChunk(span=builds.RowSpan(first=1, count=2), byte_start=0, byte_end=80),),
 )
+NEEDS = needs.Needs(tools={"dotnet": ">=8"}, os="linux", arch="x86_64", cores=2, memory="4 GiB", disk="20 GiB")
+SAID = diagnostics.Diagnostic(severity="error", file="a.c", line=3, column=5, code="E1", message="m")
 SPEC = builds.JobSpec(
     job_id=JOB,
     build_id=BUILD,
@@ -61,6 +63,7 @@ SPEC = builds.JobSpec(
         metadata={"team": "core"},
         toolchain="python",
         rows_per_job=10,
+        needs=NEEDS,
     ),
     strategy=builds.Strategy.CLEAN,
     force_clean=True,
@@ -92,7 +95,15 @@ EXAMPLES: tuple[Value, ...] = (
     messages.Ticket(ticket_id=OTHER, pool="linux"),
     messages.StageStarted.model_validate({**FACT, "stage": "build"}),
     messages.StageFinished.model_validate(
-        {**FACT, "stage": "test", "status": "failed", "warnings": 1, "errors": 2, "reason": "r"}
+        {
+            **FACT,
+            "stage": "test",
+            "status": "failed",
+            "warnings": 1,
+            "errors": 2,
+            "reason": "r",
+            "diagnostics": (SAID,),
+        }
     ),
     messages.Heartbeat.model_validate(FACT),
     messages.LogStored.model_validate(
@@ -111,6 +122,7 @@ EXAMPLES: tuple[Value, ...] = (
             "artifacts": (ARTIFACT,),
             "rows": ROWS,
             "found": FOUND,
+            "needs": NEEDS,
             "log_lines": 9,
         }
     ),
@@ -141,7 +153,14 @@ EXAMPLES: tuple[Value, ...] = (
             queue_total=UNKNOWN,
             workers=(
                 scaling.WorkerView(
-                    name=AGENT, slot=1, generation=1, state=scaling.WorkerState.EXITED, age_seconds=9, exit_code=4
+                    name=AGENT,
+                    slot=1,
+                    generation=1,
+                    state=scaling.WorkerState.EXITED,
+                    age_seconds=9,
+                    exit_code=4,
+                    pending_code=scaling.PendingCode.IMAGE_PULL,
+                    pending_reason="r",
                 ),
             ),
             workers_cause="c",
@@ -150,6 +169,15 @@ EXAMPLES: tuple[Value, ...] = (
             failed_starts=1,
             seconds_since_failed_start=2,
             job_seconds=7.5,
+            farm=scaling.FarmPlaces(
+                max_workers=9,
+                weight=2,
+                others=(
+                    scaling.PoolPlaces(
+                        name="docker", held=3, wanted=2, leaving=1, weight=0.5, starving=True, seen=True
+                    ),
+                ),
+            ),
         ),
         plan=scaling.Plan(
             start=("linux-1-2",),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buildyard.errors import InvalidSettings
-from buildyard.settings import Settings, load_pools, load_settings, settings_table
+from buildyard.settings import Settings, load_settings, settings_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -64,46 +64,3 @@ def test_listening_beyond_loopback_needs_a_token(monkeypatch: pytest.MonkeyPatch
         load_settings()
 
     assert load_settings(token="secret").host == "0.0.0.0"
-
-
-def test_without_a_file_there_is_one_pool_of_local_processes() -> None:
-    [pool] = load_pools(load_settings())
-
-    assert (pool.name, pool.executor) == ("linux", "process")
-    assert pool.policy.max_workers >= 1
-
-
-def test_pools_are_read_with_policy_and_capabilities(tmp_path: Path) -> None:
-    file = tmp_path / "pools.toml"
-    file.write_text(
-        '[pools.linux.policy]\nmax_workers = 3\n[pools.windows.capabilities]\ntools = {dotnet = "8"}\ncores = 4\n'
-    )
-
-    linux, windows = load_pools(load_settings(pools_file=file))
-
-    assert linux.policy.max_workers == 3
-    assert (windows.capabilities.tools, windows.capabilities.cores) == ({"dotnet": "8"}, 4)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("[pools", "is not TOML"),
-        ("", "declares no pool"),
-        ("[pools.linux.policy]\nmax_worker = 1\n", "maxWorker|max_worker"),
-        ("[pools.Linux]\n", "name"),
-        ("pools = 3\n", "wrongly"),
-        ('[pools.linux]\nexecutor = "magic"\n', "executor"),
-    ],
-)
-def test_a_wrong_pools_file_is_refused_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:
-    file = tmp_path / "pools.toml"
-    file.write_text(text)
-
-    with pytest.raises(InvalidSettings, match=sentence):
-        load_pools(load_settings(pools_file=file))
-
-
-def test_a_missing_pools_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettings, match="cannot be read"):
-        load_pools(load_settings(pools_file=tmp_path / "none.toml"))

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from buildyard.contracts.api import BuildRequest
 from buildyard.contracts.builds import BuildProperties, Outcome, ReasonCode
 from orchestrator.store import schema as t
+from orchestrator.views import Views
 from tests.orchestrator.conftest import Yard
 from tests.orchestrator.test_service import an_upload, claim, ended, finished, join, submit
 
@@ -99,3 +100,24 @@ async def test_a_paused_pool_starts_nobody_knows_when(yard: Yard) -> None:
     shown = await yard.views.build(build_id)
 
     assert (shown.queue_position, shown.estimated_start_time, shown.estimated_duration) == (0, None, pytest.approx(60))
+
+
+async def test_a_pool_tells_what_a_job_takes_and_asks_for_it_only_now_and_then(yard: Yard) -> None:
+    await join(yard)
+    before = await yard.views.pools()
+    for seconds in (50, 60, 900):
+        await built(yard, seconds)
+    await built(yard, 70, failed=True)
+    lost = await submit(yard)
+    spec = await claim(yard)
+    assert spec is not None
+    await yard.service.record(ended(spec, Outcome.HANDED_BACK, ReasonCode.HANDED_BACK, "Its agent was stopped."))
+
+    at_once = await yard.views.pools()
+    later = await Views(yard.store, yard.views._pools, timedelta(seconds=30)).pools()
+
+    assert {pool.job_seconds for pool in before.pools} == {None}
+    assert {pool.job_seconds for pool in at_once.pools} == {None}, "what was learned holds for a while"
+    usual = {pool.name: pool.job_seconds for pool in later.pools}
+    assert usual["linux"] == pytest.approx(65), "of jobs that came to an end of their own"
+    assert (await yard.views.build(lost)).status != "Succeeded"

@@ -133,6 +133,8 @@ class FakeProducer:
         self.unsuited = ""
         self.refusal: Exception | None = None
         self.state = "idle"
+        self.asked = 0
+        """How often it was asked how an agent is."""
         self.rows: list[bytes] = []
         self.submitted: list[tuple[str, BuildRequest]] = []
         self.answers: list[Exception] = []
@@ -161,6 +163,7 @@ class FakeProducer:
         return ClaimAnswer(verdict="job", job=self.specs.pop(0))
 
     async def agent(self, name: str) -> AgentView:
+        self.asked += 1
         registration = self.registrations[-1]
         return AgentView(
             name=name,

@@ -326,6 +326,7 @@ async def test_a_draining_agent_finishes_its_job_takes_no_other_and_leaves(tmp_p
         await here.give(f"all:\n\t@while [ ! -e {gate} ]; do sleep 0.02; done\n")
         await here.until(here.started)
         await here.broker.publish(CONTROL, [DrainAgent(agent="linux-2-1", reason="other").encode()])
+        here.producer.state = "Draining"
         await here.broker.publish(CONTROL, [DrainAgent(agent=NAME, reason="Nothing to do.").encode()])
         await here.give(QUICK)
         gate.touch()

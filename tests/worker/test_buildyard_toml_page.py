@@ -3,9 +3,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from buildyard.project.call_section import BreakerSection, CallOptions
+from buildyard.project.configuration import BuildyardToml, CallSection
+from buildyard.project.reading import read_buildyard_toml
 from worker.toolchains import TOOLCHAINS
-from worker.toolchains.call_section import BreakerSection, CallOptions
-from worker.toolchains.configuration import BuildyardToml, CallSection, read_buildyard_toml
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _PAGE = (_DOCS / "buildyard-toml.md").read_text(encoding="utf-8")

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from buildyard.contracts.builds import StageName
 from buildyard.errors import InvalidRequest
+from buildyard.project.configuration import BuildyardToml
+from buildyard.project.reading import read_buildyard_toml
 from worker.globs import matches
-from worker.toolchains.configuration import BuildyardToml, read_buildyard_toml
 from worker.toolchains.contract import FileTree
 
 

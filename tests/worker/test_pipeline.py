@@ -17,6 +17,7 @@ from buildyard.contracts.builds import (
     TestSummary,
 )
 from buildyard.errors import BuildyardError
+from buildyard.project.configuration import BuildyardToml, StageSection
 from worker.own_commands import OwnCommands, own_commands
 from worker.pipeline import (
     STAGES,
@@ -39,7 +40,6 @@ from worker.pipeline import (
     stopped,
     worker_error,
 )
-from worker.toolchains.configuration import BuildyardToml, StageSection
 from worker.toolchains.contract import BuildContext, Command, Detection, FileTree, StagePlan
 
 

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from buildyard.contracts.builds import BatchFound, Outcome, ReasonCode, RowHandler, StageName, UploadSource
 from buildyard.errors import InvalidUpload, TemporaryError
+from buildyard.project.call_section import PLACE, CallOptions
 from worker.attempt import Attempt
 from worker.batch.chunks import cut, rows_per_call_job
 from worker.batch.csv_rows import MAX_LINE_BYTES, decode_lines, read_table
@@ -23,7 +24,6 @@ from worker.pipeline import Ending
 from worker.stages.files import open_regular
 from worker.stages.project import Project
 from worker.stages.upload_fetch import CSV_NAME
-from worker.toolchains.call_section import PLACE, CallOptions
 
 _CHUNK_BYTES = 1024 * 1024
 _ASK_TO_STOP_EVERY = 1000

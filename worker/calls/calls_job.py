@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from buildyard.contracts.builds import RowResult, StageName, UploadKind, UploadSource
 from buildyard.errors import BuildyardError
+from buildyard.project.call_section import CallOptions
 from worker.attempt import Attempt
 from worker.batch.answers import Row
 from worker.batch.row_sink import RowSink
@@ -22,7 +23,6 @@ from worker.calls.traffic import GivenUp, Traffic
 from worker.pipeline import Ending
 from worker.stages.project import read_configuration
 from worker.stages.source import fetch_source
-from worker.toolchains.call_section import CallOptions
 
 
 async def run_calls(attempt: Attempt, rows: AsyncIterator[Row], sink: RowSink, sharers: int) -> Ending | None:

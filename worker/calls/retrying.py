@@ -10,9 +10,9 @@ from typing import Any
 
 from buildyard.contracts.builds import RowResult
 from buildyard.errors import InvalidRequest
+from buildyard.project.call_section import CallOptions
 from worker.batch.answers import read_object
 from worker.calls.row_call import Call
-from worker.toolchains.call_section import CallOptions
 
 _OK, _REDIRECT, _CLIENT, _SERVER = 200, 300, 400, 500
 _TRIED_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})

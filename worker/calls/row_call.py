@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from buildyard.errors import InvalidRequest
+from buildyard.project.call_section import METHODS, PLACE, CallOptions, check_header_name
 from worker.calls.addresses import Address, check_address
-from worker.toolchains.call_section import METHODS, PLACE, CallOptions, check_header_name
 
 URL_COLUMN = "url"
 METHOD_COLUMN = "method"

@@ -11,12 +11,12 @@ import httpx
 
 from buildyard.clock import Clock
 from buildyard.errors import Forbidden
+from buildyard.project.call_section import MAX_KEPT_BYTES, CallOptions
 from worker.calls.addresses import Address, check_resolved
 from worker.calls.retrying import Answer, Fault
 from worker.calls.row_call import Call
 from worker.resolving import addresses_of
 from worker.streams import closed
-from worker.toolchains.call_section import MAX_KEPT_BYTES, CallOptions
 
 MAX_JSON_BYTES = 1024 * 1024
 """An answer of which fields are kept may be so large."""

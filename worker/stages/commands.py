@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from buildyard.contracts.builds import ReasonCode, StageName, StageStatus, TestSummary
@@ -21,13 +22,15 @@ from worker.pipeline import (
     failed,
     plan_stage,
     skipped,
+    stage_too_long,
     stop_ending,
     stopped,
 )
-from worker.process import ProcessEnd, RawLines, run
+from worker.process import EndedBy, ProcessEnd, RawLines, run
 from worker.stages.files import read_regular, regular_files
 from worker.stages.project import Project
 from worker.toolchains.contract import Command
+from worker.toolchains.diagnostics import Diagnostics
 from worker.toolchains.printed import Printed, reader_of
 from worker.toolchains.reports import MAX_REPORT_BYTES, ReportFile, command_as_test, merge, summarise
 
@@ -39,7 +42,10 @@ _MAX_REPORTS = 1000
 class CommandStage:
     """One stage of commands; `run` does it, `tests` tells afterwards what the test stage found."""
 
-    def __init__(self, attempt: Attempt, project: Project, stage: StageName) -> None:
+    def __init__(
+        self, attempt: Attempt, project: Project, stage: StageName, done: frozenset[str] = frozenset()
+    ) -> None:
+        """Plan the stage; `done` are the tasks of `buildyard.toml` that earlier stages ran."""
         self._attempt = attempt
         self._project = project
         self._stage = stage
@@ -47,13 +53,22 @@ class CommandStage:
         self._cases: list[TestSummary] = []
         self._untold: list[TestSummary] = []
         self._printed: Printed | None = None
-        self.plan = plan_stage(stage, project.choice.toolchain, project.context)
+        self._minutes = project.context.config.stage(stage).timeout_minutes
+        self._deadline: float | None = None
+        src = attempt.workspace.src
+        self._diagnostics = Diagnostics(project.choice.toolchain.compilers, (str(src), str(src.resolve())))
+        self.plan = plan_stage(stage, project.choice.toolchain, project.context, done)
         self.tests: TestSummary | None = None
 
     async def run(self) -> StageResult:
         """Run the stage's commands in order, to the first that fails; failed tests do not keep further tests back."""
         if self.plan.skip_reason:
             return skipped(self._stage, self.plan.skip_reason)
+        return replace(await self._work(), diagnostics=self._diagnostics.found())
+
+    async def _work(self) -> StageResult:
+        if self._minutes is not None:
+            self._deadline = self._attempt.clock.monotonic() + self._minutes * 60
         ending: Ending | None = None
         for command in self.plan.commands:
             found = await self._run(command)
@@ -66,7 +81,9 @@ class CommandStage:
         if self._stage is StageName.TEST:
             self.tests = await self._summary()
             ending = ending_of_tests(self.tests, ending)
-        warnings, errors = self._problems["warning"], self._problems["error"]
+        warnings, errors = (
+            max(self._problems[severity], self._diagnostics.count(severity)) for severity in ("warning", "error")
+        )
         if ending is not None:
             return failed(self._stage, ending, warnings, errors)
         return StageResult(self._stage, StageStatus.SUCCEEDED, warnings, errors)
@@ -77,12 +94,16 @@ class CommandStage:
         shown = words if len(words) <= _SHOWN_COMMAND else f"{words[:_SHOWN_COMMAND]}…"
         await attempt.log.note(self._stage, shown if command.cwd == "." else f"{shown}  (in {command.cwd})")
         self._printed = reader_of(command.prints) if command.prints else None
+        self._diagnostics.begin(command.cwd)
         began = attempt.clock.monotonic()
+        left = None if self._deadline is None else max(0.0, self._deadline - began)
         end = await run(
-            attempt.launch(command.argv, await asyncio.to_thread(self._folder, command), command.env),
+            attempt.launch(command.argv, await asyncio.to_thread(self._folder, command), command.env, left),
             self._sink,
             attempt.stop,
         )
+        if end.ended_by is EndedBy.TIMED_OUT and self._minutes is not None:
+            return stage_too_long(self._stage, self._minutes)
         ending = command_ending(command, end)
         printed = self._printed.summary() if self._printed is not None else None
         if printed is not None and (printed.total or not command.test_case):
@@ -102,6 +123,7 @@ class CommandStage:
             plain = without_colours(text)
             if (problem := toolchain.count_problems(plain)) is not None:
                 self._problems[problem] += 1
+            self._diagnostics.take(plain)
             if printed is not None:
                 printed.take(plain)
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildyard.contracts.builds import Outcome, ReasonCode, StageName
+from buildyard.contracts.suiting import unmet
 from buildyard.errors import InvalidRequest, NotFound
+from buildyard.project.configuration import FILE_NAME, MAX_BYTES, BuildyardToml
+from buildyard.project.reading import read_project_file
 from worker.attempt import Attempt
+from worker.capabilities import machine
 from worker.own_commands import own_commands
 from worker.pipeline import Ending
 from worker.stages.files import read_regular, scan_tree
 from worker.toolchains import choose, wanted
-from worker.toolchains.configuration import FILE_NAME, BuildyardToml, read_buildyard_toml
-from worker.toolchains.contract import MAX_TEXT_BYTES, BuildContext, Choice
+from worker.toolchains.contract import BuildContext, Choice
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Project:
 
     choice: Choice
     context: BuildContext
+    lacks: tuple[str, ...] = ()
+    """What the source needs and this agent does not have, in words."""
 
     @property
     def is_batch(self) -> bool:
@@ -59,7 +64,13 @@ async def understand(attempt: Attempt) -> Project | Ending:
         scratch=str(workspace.scratch),
         cores=attempt.cores,
     )
-    return Project(choice, context)
+    return Project(choice, context, await asyncio.to_thread(_lacks, attempt, config))
+
+
+def _lacks(attempt: Attempt, config: BuildyardToml) -> tuple[str, ...]:
+    if config.needs is None:
+        return ()
+    return unmet(config.needs, machine(attempt.tools, attempt.workspace.root), attempt.agent)
 
 
 def read_configuration(src: Path) -> BuildyardToml:
@@ -69,14 +80,11 @@ def read_configuration(src: Path) -> BuildyardToml:
         InvalidRequest: it cannot be read or followed.
     """
     try:
-        content = read_regular(src / FILE_NAME, MAX_TEXT_BYTES)
+        content = read_regular(src / FILE_NAME, MAX_BYTES)
     except FileNotFoundError:
         return BuildyardToml()
     except OSError as error:
         raise InvalidRequest(f"{FILE_NAME} is no regular file that can be read.") from error
     if content is None:
-        raise InvalidRequest(f"{FILE_NAME} is larger than {MAX_TEXT_BYTES:,} bytes.")
-    try:
-        return read_buildyard_toml(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{FILE_NAME} is not UTF-8.") from error
+        raise InvalidRequest(f"{FILE_NAME} is larger than {MAX_BYTES:,} bytes.")
+    return read_project_file(content)

@@ -7,10 +7,10 @@ A new kind is one module with a class that fits `contract.Toolchain` and one lin
 from __future__ import annotations
 
 from buildyard.errors import InvalidRequest, NotFound
+from buildyard.project.configuration import FILE_NAME, BuildyardToml
 from worker.toolchains.batch import BatchToolchain
 from worker.toolchains.call import CallToolchain
 from worker.toolchains.cargo import CargoToolchain
-from worker.toolchains.configuration import FILE_NAME, BuildyardToml
 from worker.toolchains.contract import Choice, Detection, FileTree, Toolchain
 from worker.toolchains.dotnet import DotnetToolchain
 from worker.toolchains.go import GoToolchain

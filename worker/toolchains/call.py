@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.toolchains.configuration import FILE_NAME
+from buildyard.project.configuration import FILE_NAME
 from worker.toolchains.contract import Detection
 from worker.toolchains.without_tools import WithoutTools
 

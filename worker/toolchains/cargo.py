@@ -6,9 +6,10 @@ import re
 from typing import Any, Literal
 
 from buildyard.contracts.builds import StageName
+from buildyard.project.toml_text import read_toml
+from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Command, Detection, FileTree, ReportGlob, StagePlan
 from worker.toolchains.places import DEPTH_PENALTY, base_name, depth, folder, join, nearest, own_files, place
-from worker.toolchains.toml_text import read_toml
 
 _MANIFEST = "Cargo.toml"
 _SCORE = 74
@@ -28,6 +29,7 @@ class CargoToolchain:
 
     name = "cargo"
     tools = ("cargo",)
+    compilers: tuple[Family, ...] = ("rustc", "gcc")
 
     def wanted(self, path: str) -> bool:
         """The manifests."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from buildyard.contracts.builds import BuildProperties, StageName
+from buildyard.project.configuration import BuildyardToml
 from worker.globs import matches
-from worker.toolchains.configuration import BuildyardToml
+from worker.toolchains.compilers import Family
 
 MAX_TREE_FILES = 50_000
 """A tree lists at most so many files; larger trees are cut and say so."""
@@ -100,6 +101,8 @@ class StagePlan:
     stage: StageName
     commands: tuple[Command, ...] = ()
     skip_reason: str = ""
+    tasks: tuple[str, ...] = ()
+    """The tasks of `buildyard.toml` that its first commands work off."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,10 @@ class Toolchain(Protocol):
     @property
     def tools(self) -> tuple[str, ...]:
         """Every tool it may use."""
+
+    @property
+    def compilers(self) -> tuple[Family, ...]:
+        """Whose warnings and errors its output may hold, the likeliest first."""
 
     def wanted(self, path: str) -> bool:
         """Whether this file's text decides anything."""

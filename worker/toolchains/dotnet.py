@@ -9,6 +9,7 @@ from typing import Literal
 
 from buildyard.contracts.builds import StageName
 from buildyard.dotnet.project import PROJECT_SUFFIXES
+from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Command, Detection, FileTree, ReportGlob, StagePlan
 from worker.toolchains.dotnet_source import DotnetSource, Project, find_projects, find_solutions, is_wanted
 from worker.toolchains.places import DEPTH_PENALTY, base_name, depth, folder, place
@@ -38,6 +39,7 @@ class DotnetToolchain:
 
     name = "dotnet"
     tools = ("dotnet",)
+    compilers: tuple[Family, ...] = ("msbuild",)
 
     def wanted(self, path: str) -> bool:
         """Solutions, projects, what projects share, and global.json."""

@@ -6,6 +6,7 @@ import re
 from typing import Literal
 
 from buildyard.contracts.builds import StageName
+from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Command, Detection, FileTree, ReportGlob, StagePlan
 from worker.toolchains.places import DEPTH_PENALTY, depth, folder, join, nearest, own_files, place
 
@@ -22,6 +23,7 @@ class GoToolchain:
 
     name = "go"
     tools = ("go",)
+    compilers: tuple[Family, ...] = ("go", "gcc")
 
     def wanted(self, path: str) -> bool:
         """No text decides: the go command reads its files itself."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from buildyard.contracts.builds import StageName
+from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Command, Detection, FileTree, ReportGlob, StagePlan
 from worker.toolchains.places import DEPTH_PENALTY, base_name, depth, folder, join, nearest, own_files, place
 
@@ -28,6 +29,7 @@ class MakeToolchain:
 
     name = "make"
     tools = ("make", "cmake", "cc", "cxx")
+    compilers: tuple[Family, ...] = ("gcc", "javac", "go", "python")
 
     def wanted(self, path: str) -> bool:
         """The files that name targets."""

@@ -6,6 +6,7 @@ import re
 from typing import Literal
 
 from buildyard.contracts.builds import StageName
+from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Command, Detection, FileTree, ReportGlob, StagePlan
 from worker.toolchains.places import DEPTH_PENALTY, base_name, depth, folder, nearest, place
 
@@ -25,6 +26,7 @@ class MavenToolchain:
 
     name = "maven"
     tools = ("mvn", "java")
+    compilers: tuple[Family, ...] = ("maven", "javac")
 
     def wanted(self, path: str) -> bool:
         """The pom files."""

@@ -6,6 +6,7 @@ import re
 from typing import Literal
 
 from buildyard.contracts.builds import StageName
+from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Command, Detection, FileTree, ReportGlob, StagePlan
 from worker.toolchains.package_json import PackageJson, read_package_json
 from worker.toolchains.places import DEEPEST, DEPTH_PENALTY, base_name, depth, folder, join, nearest, place
@@ -39,6 +40,7 @@ class NodeToolchain:
 
     name = "node"
     tools = ("node", "npm", "pnpm", "yarn")
+    compilers: tuple[Family, ...] = ("typescript", "eslint", "node")
 
     def wanted(self, path: str) -> bool:
         """The package.json of what may be the project."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from buildyard.errors import InvalidRequest
-from worker.toolchains.toml_text import read_toml
+from buildyard.project.toml_text import read_toml
 
 _TEST_NAMES = ("test", "tests", "testing", "dev", "develop")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.\-]*\s*(?:[\[<>=!~;@(].*)?", re.DOTALL)

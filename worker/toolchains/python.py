@@ -6,6 +6,7 @@ import re
 from typing import Literal
 
 from buildyard.contracts.builds import StageName
+from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Command, Detection, FileTree, ReportGlob, StagePlan
 from worker.toolchains.places import DEPTH_PENALTY, base_name, depth, folder, join, nearest, own_files, place
 from worker.toolchains.pyproject import Pyproject, read_pyproject
@@ -37,6 +38,7 @@ class PythonToolchain:
 
     name = "python"
     tools = ("python",)
+    compilers: tuple[Family, ...] = ("python", "gcc")
 
     def wanted(self, path: str) -> bool:
         """Only `pyproject.toml` is read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from buildyard.contracts.builds import StageName
+from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Detection, FileTree, ReportGlob, StagePlan
 
 
@@ -12,6 +13,7 @@ class WithoutTools:
     """A `Toolchain` but for its name. `skip_reason` says why no stage has commands."""
 
     tools: tuple[str, ...] = ()
+    compilers: tuple[Family, ...] = ()
     skip_reason = ""
 
     def wanted(self, path: str) -> bool:

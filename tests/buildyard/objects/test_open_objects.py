@@ -19,6 +19,8 @@ def test_the_scheme_chooses_the_adapter(tmp_path: Path) -> None:
     assert isinstance(open_objects("memory:"), MemoryObjects)
     assert isinstance(open_objects("s3://bucket"), S3Objects)
     assert isinstance(open_objects("s3://bucket/a/b?endpoint=https://s3.example&region=x"), S3Objects)
+    for near in ("127.0.0.1:9000", "objects:8333", "objects.buildyard.svc:8333", "o.b.svc.cluster.local"):
+        assert isinstance(open_objects(f"s3://bucket?endpoint=http://{near}&region=x"), S3Objects)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,8 @@ def test_the_scheme_chooses_the_adapter(tmp_path: Path) -> None:
         "s3://",
         "s3:///prefix",
         "s3://bucket?endpoint=http://elsewhere.example",
+        "s3://bucket?endpoint=http://3232235777",
+        "s3://bucket?endpoint=http://objects.svc.example",
         "s3://bucket?endpoint=ftp://127.0.0.1",
         "s3://bucket?endpoint=127.0.0.1:9000",
         "s3://bucket?regoin=x",

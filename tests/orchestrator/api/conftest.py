@@ -10,6 +10,7 @@ import httpx
 import pytest
 import uvicorn
 
+from buildyard.connections import bounded
 from orchestrator.api import create_app
 from tests.orchestrator.api.fakes import Farm
 
@@ -31,7 +32,8 @@ async def client(farm: Farm) -> AsyncIterator[httpx.AsyncClient]:
 async def served(farm: Farm) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a real server on a free port: for streams, disconnects and what h11 does."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(farm.parts), log_config=None, access_log=False, lifespan="off")
+    app = create_app(farm.parts)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", http=bounded(4096))
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve([listening]))
     port = listening.getsockname()[1]

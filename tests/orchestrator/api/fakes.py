@@ -23,6 +23,7 @@ from buildyard.contracts.api import (
 from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult
 from buildyard.contracts.changing import PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList
+from buildyard.contracts.diagnostics import DiagnosticList
 from buildyard.contracts.events import BuildEvent, FarmEvent
 from buildyard.contracts.messages import LogLine, LogLines
 from buildyard.errors import NotFound
@@ -101,6 +102,10 @@ class FakeViews:
     async def annotations(self, build_id: str) -> AnnotationList:
         self._known(build_id)
         return examples.annotation_list
+
+    async def diagnostics(self, build_id: str) -> DiagnosticList:
+        self._known(build_id)
+        return examples.diagnostics
 
     async def stored_artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
         self._known(build_id)

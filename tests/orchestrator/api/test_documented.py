@@ -16,9 +16,11 @@ from buildyard.contracts.changing import RetryRequest
 from buildyard.contracts.dead import DropRequest, RequeueRequest
 from orchestrator.api import create_app, examples
 from orchestrator.api.documented import endpoint_table
+from orchestrator.api.reference import reference_page
 from tests.orchestrator.api.fakes import Farm
 
 GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
+REFERENCE = GUIDE.with_name("api-reference.md")
 BEGIN, END = "<!-- endpoints: generated from OpenAPI -->\n", "<!-- end of endpoints -->"
 
 
@@ -94,9 +96,24 @@ def test_the_guides_table_is_that_of_the_document(document: dict[str, Any]) -> N
     assert text.split(BEGIN)[1].split(END)[0] == endpoint_table(document)
 
 
+def test_the_reference_is_that_of_the_document(document: dict[str, Any]) -> None:
+    """When it is not: `python -m tests.orchestrator.api.test_documented` writes it anew."""
+    assert REFERENCE.read_text(encoding="utf-8") == reference_page(document)
+
+
+def test_the_reference_shows_every_operation_with_a_request_and_an_answer(document: dict[str, Any]) -> None:
+    told = reference_page(document).split("\n### ")[1:]
+
+    assert len(told) == len(operations(document))
+    assert all("```sh\ncurl " in one and "\nAnswer " in one and "\nErrors: `" in one for one in told)
+    assert "None" not in "".join(line for one in told for line in one.splitlines() if line.startswith("|"))
+
+
 def _write_guide() -> None:
     before, rest = GUIDE.read_text(encoding="utf-8").split(BEGIN)
-    table = endpoint_table(create_app(Farm().parts).openapi())
+    document = create_app(Farm().parts).openapi()
+    table = endpoint_table(document)
+    REFERENCE.write_text(reference_page(document), encoding="utf-8")
     GUIDE.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -223,3 +224,68 @@ async def _until(reader: asyncio.StreamReader, end: bytes) -> bytes:
     while end not in text:
         text += await reader.read(2**16)
     return text
+
+
+async def test_readers_with_wishes_of_their_own_get_each_event_once_and_in_order(
+    served: httpx.AsyncClient, farm: Farm
+) -> None:
+    queries = ["", "?project=mine", "?type=build_ended", "?project=mine&type=build_queued"] * 10
+    expected: list[list[Any]] = [[] for _ in queries]
+    async with AsyncExitStack() as opened:
+        streams = [await opened.enter_async_context(watching(served, query)) for query in queries]
+        for stream in streams:
+            await stream.next()
+        for number in range(20):
+            event = farm.tell_all(
+                "build_ended" if number % 3 else "build_queued", project="mine" if number % 2 else "other"
+            )
+            for query, wanted in zip(queries, expected, strict=True):
+                fits = ("mine" not in query or event.project == "mine") and ("type" not in query or event.type in query)
+                wanted.extend([event.wire()] if fits else [])
+            await asyncio.sleep(0.001 * (number % 4))  # so that some come together
+        seen = await asyncio.gather(
+            *(stream.events(len(wanted)) for stream, wanted in zip(streams, expected, strict=True))
+        )
+
+    assert seen == expected
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_an_old_client_gets_the_same_without_chunks(served: httpx.AsyncClient, farm: Farm, version: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.base_url.port)
+    writer.write(f"GET /api/v1/events HTTP/{version}\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        head = await reader.readuntil(b"from here")
+        event = farm.tell_all("build_queued")
+        text = await reader.readuntil(event.encode()) + await reader.readuntil(b"\n\n")
+    writer.transport.abort()
+
+    chunked = version == "1.1"
+    assert (b"transfer-encoding: chunked" in head.lower()) is chunked
+    lengths = re.findall(rb"([0-9a-f]+)\r\n(?=data: |id: )", text)
+    assert len(lengths) == chunked
+    if chunked:
+        assert len(text.partition(lengths[0] + b"\r\n")[2]) == int(lengths[0], 16)
+
+
+async def test_who_keeps_up_is_written_to_without_being_woken(
+    served: httpx.AsyncClient, farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    after = farm.tail.after
+
+    async def counted(position: int) -> Any:
+        asked.append(position)
+        return await after(position)
+
+    monkeypatch.setattr(farm.tail, "after", counted)
+    async with AsyncExitStack() as opened:
+        streams = [await opened.enter_async_context(watching(served)) for _ in range(20)]
+        for stream in streams:
+            await stream.next()
+        before = len(asked)
+        for _ in range(10):
+            event = farm.tell_all("build_queued")
+            assert [await stream.events(1) for stream in streams] == [[event.wire()]] * len(streams)
+
+    assert len(asked) - before <= len(streams)  # as one may still have been on its way to the end of the line

@@ -78,6 +78,8 @@ async def test_lists_counts_positions_and_claims_read_no_table_from_end_to_end(f
         async with store.begin() as tx:
             await tx.best_ready("linux")
             await tx.best_ready("linux", of_build="0")
+            await tx.best_ready("linux", ("", '{"os":"linux"}'))
+            await tx.queries.any_ready("linux")
             await tx.live_attempts("0")
             await tx.claimant("linux-1-1", "linux", "0")
             await tx.lock_builds(["0", "1"])
@@ -100,6 +102,7 @@ async def _ask_all(queries: Queries) -> None:
     for project in ("demo", None):
         await queries.past.successes(project)
     await queries.past.job_seconds()
+    await queries.past.usual_job_seconds()
     await queries.past.running()
     await queries.newest_seconds()
     await queries.events("0", 0, 10)
@@ -109,6 +112,8 @@ async def _ask_all(queries: Queries) -> None:
     await queries.stages("0")
     await queries.live_attempts()
     await queries.pool_counts()
+    await queries.ready_needs()
+    await queries.diagnostics("0")
     await queries.backing_off()
     await queries.open_by_state()
     await queries.ended_by_state(LONG_AGO, None)

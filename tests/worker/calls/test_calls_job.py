@@ -10,13 +10,13 @@ import pytest
 
 from buildyard.contracts.builds import JobKind, Outcome, ReasonCode, RowResult, RowSpan, RowsPart, UploadKind
 from buildyard.contracts.messages import Heartbeat, RowsDone
+from buildyard.project.call_section import CallOptions
 from tests.contract.http_stub import http_stub, reply
 from tests.slow_service import SlowService, slow_service
 from tests.worker.fakes import UPLOAD_KEY, Rig, job_spec, rig_of, upload_of, upload_rig, zipped
 from worker.batch.chunks import cut, rows_per_call_job
 from worker.calls.calls_job import shared_options
 from worker.pipeline import StopCause
-from worker.toolchains.call_section import CallOptions
 
 QUICK = """
 read_seconds = 0.3
@@ -329,7 +329,7 @@ async def test_asked_to_call_a_csv_without_addresses_is_refused(tmp_path: Path) 
         ("url = 'ftp://127.0.0.1:9/'", ReasonCode.CONFIGURATION_REFUSED, "must begin with https://"),
         ("", ReasonCode.CONFIGURATION_REFUSED, "no column `url`"),
         ("headers = { Host = 'x' }", ReasonCode.CONFIGURATION_REFUSED, "no header that a call may set"),
-        ("headers = { a = '1', A = '2' }", ReasonCode.CONFIGURATION_REFUSED, "names a header twice"),
+        ("headers = { a = '1', A = '2' }", ReasonCode.CONFIGURATION_REFUSED, "is named twice"),
         ("method = 'CONNECT'", ReasonCode.CONFIGURATION_REFUSED, "call.method"),
         ("concurrency = 0", ReasonCode.CONFIGURATION_REFUSED, "call.concurrency"),
         ("concurrency = 65", ReasonCode.CONFIGURATION_REFUSED, "call.concurrency"),

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildyard.contracts.builds import RowResult
+from buildyard.project.call_section import CallOptions
 from worker.calls.retrying import Again, Answer, Fault, backoff, healthy, judge, retry_after
 from worker.calls.row_call import Call, call_of
-from worker.toolchains.call_section import CallOptions
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 ALLOWED = ("api.example.com",)

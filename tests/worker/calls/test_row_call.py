@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildyard.errors import BuildyardError, Forbidden, InvalidRequest
+from buildyard.project.call_section import CallOptions
 from worker.calls.addresses import check_address, check_resolved
 from worker.calls.row_call import Call, call_of, check_columns
-from worker.toolchains.call_section import CallOptions
 
 HOSTS = ("api.example.com", "127.0.0.1:9000", "http://inside.corp:8080", "[::1]:9001")
 URL = "https://api.example.com/items"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from buildyard.clock import SystemClock
+from buildyard.project.call_section import MAX_KEPT_BYTES, CallOptions
 from tests import servers
 from tests.contract.http_stub import HttpStub, drip, flood, hang_up, http_stub, never
 from worker.calls.retrying import Answer, Fault
 from worker.calls.row_call import Call, call_of
 from worker.calls.sending import MAX_JSON_BYTES, Sender
-from worker.toolchains.call_section import MAX_KEPT_BYTES, CallOptions
 
 SHORT = CallOptions(connect_seconds=0.5, read_seconds=0.3, whole_seconds=0.6)
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildyard.errors import InvalidRequest, NotFound
+from buildyard.project.configuration import BatchSection, BuildyardToml, CallSection
 from tests.worker.toolchains.trees import chosen, tree
 from worker.toolchains import TOOLCHAINS, choose, wanted
-from worker.toolchains.configuration import BatchSection, BuildyardToml, CallSection
 from worker.toolchains.contract import FileTree
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from buildyard.contracts.builds import BuildProperties, StageName
+from buildyard.project.reading import read_buildyard_toml
 from tests.servers import need
 from tests.worker.toolchains.running import EXAMPLES, build
 from worker.batch.builtin import handle_row
-from worker.toolchains.configuration import read_buildyard_toml
 
 pytestmark = pytest.mark.journey
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from buildyard.contracts.builds import BuildProperties, StageName
+from buildyard.project.configuration import BuildyardToml
 from worker.toolchains import choose
-from worker.toolchains.configuration import BuildyardToml
 from worker.toolchains.contract import BuildContext, Command, FileTree, StagePlan, Toolchain
 
 

@@ -285,6 +285,7 @@ def _jobs() -> None:
         sa.Column("ready_at", sa.BigInteger(), nullable=True),
         sa.Column("not_before", sa.BigInteger(), nullable=True),
         sa.Column("part", sa.Text(), nullable=True),
+        sa.Column("needs", sa.String(length=500), nullable=False),
         sa.ForeignKeyConstraint(["build_id"], ["builds.id"], name=op.f("fk_jobs_build_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
@@ -296,6 +297,15 @@ def _jobs() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_jobs_state_not_before"), "jobs", ["state", "not_before"], unique=False)
+    ready = sa.text("state = 'ready'")
+    op.create_index(
+        op.f("ix_jobs_needs_pool_priority_ready_at_id"),
+        "jobs",
+        ["needs", "pool", "priority", "ready_at", "id"],
+        unique=False,
+        sqlite_where=ready,
+        postgresql_where=ready,
+    )
 
 
 def _log_segments() -> None:
@@ -369,6 +379,7 @@ def _stages() -> None:
         sa.Column("warnings", sa.Integer(), nullable=False),
         sa.Column("errors", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("diagnostics", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["build_id"], ["builds.id"], name=op.f("fk_stages_build_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_stages_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "attempt", "name", name=op.f("pk_stages")),

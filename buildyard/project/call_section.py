@@ -6,6 +6,7 @@ import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 PLACE = re.compile(r"\{([^{}]*)\}")
 """Where a template takes a column's value: `{name}`."""
@@ -71,26 +72,25 @@ FieldPath = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=20
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class BreakerSection(_Section):
-    """`[call.breaker]`: when a service that fails is left in peace."""
+    """When a service that fails is left in peace."""
 
-    calls: int = Field(default=20, ge=1, le=200)
+    calls: int = Field(default=20, strict=True, ge=1, le=200)
     """Of how many of the newest calls the failed ones are counted."""
-    failures: int = Field(default=10, ge=1, le=200)
+    failures: int = Field(default=10, strict=True, ge=1, le=200)
     """So many failed ones of them open the circuit."""
-    cool_down_seconds: float = Field(default=5, gt=0, le=600)
+    cool_down_seconds: float = Field(default=5, strict=True, gt=0, le=600)
     """How long it stays open the first time; each time in a row doubles it, up to 60 s or this."""
-    openings: int = Field(default=6, ge=1, le=100)
+    openings: int = Field(default=6, strict=True, ge=1, le=100)
     """Opened so often in a row, the service is given up and the rows left over fail."""
 
     @model_validator(mode="after")
     def _can_open(self) -> BreakerSection:
         if self.failures > self.calls:
-            msg = "failures cannot be more than calls"
-            raise ValueError(msg)
+            raise PydanticCustomError("never", "failures cannot be more than calls", {"path": ("failures",)})
         return self
 
 
@@ -104,33 +104,37 @@ class CallOptions(_Section):
     """Fields of a JSON object to send; each value is a template."""
     fields: Annotated[tuple[FieldPath, ...], Field(max_length=100)] = ()
     """Which fields of a JSON answer are the row's result, such as `id` or `items.0.name`; none: its text."""
-    keep_bytes: int = Field(default=4096, ge=0, le=MAX_KEPT_BYTES)
+    keep_bytes: int = Field(default=4096, strict=True, ge=0, le=MAX_KEPT_BYTES)
     """How much of an answer's text is kept."""
-    concurrency: int = Field(default=8, ge=1, le=64)
+    concurrency: int = Field(default=8, strict=True, ge=1, le=64)
     """Calls at once, of the whole build."""
-    rate_per_second: float = Field(default=10, gt=0, le=1000)
+    rate_per_second: float = Field(default=10, strict=True, gt=0, le=1000)
     """Calls that begin in a second, repeated ones too, of the whole build."""
-    burst: int | None = Field(default=None, ge=1, le=1000)
+    burst: int | None = Field(default=None, strict=True, ge=1, le=1000)
     """Calls that may begin at once after a pause; none: as many as `concurrency`."""
-    connect_seconds: float = Field(default=10, gt=0, le=60)
-    read_seconds: float = Field(default=30, gt=0, le=600)
+    connect_seconds: float = Field(default=10, strict=True, gt=0, le=60)
+    """The longest time until a connection stands."""
+    read_seconds: float = Field(default=30, strict=True, gt=0, le=600)
     """The longest silence of a service that is to answer."""
-    whole_seconds: float = Field(default=60, gt=0, le=600)
+    whole_seconds: float = Field(default=60, strict=True, gt=0, le=600)
     """The longest time for one try of a call, from the name's look-up to the answer's last byte."""
-    tries: int = Field(default=4, ge=1, le=20)
-    backoff_seconds: float = Field(default=0.5, gt=0, le=60)
+    tries: int = Field(default=4, strict=True, ge=1, le=20)
+    """How often a call is tried before its row fails."""
+    backoff_seconds: float = Field(default=0.5, strict=True, gt=0, le=60)
     """The pause after the first failed try; each further one doubles it, and chance halves it at most."""
-    backoff_max_seconds: float = Field(default=30, gt=0, le=600)
-    retry_after_max_seconds: float = Field(default=60, ge=0, le=600)
+    backoff_max_seconds: float = Field(default=30, strict=True, gt=0, le=600)
+    """The longest of these pauses."""
+    retry_after_max_seconds: float = Field(default=60, strict=True, ge=0, le=600)
     """The longest pause that a service may ask for with `Retry-After`."""
     breaker: BreakerSection = BreakerSection()
 
     @model_validator(mode="after")
     def _header_names_differ(self) -> CallOptions:
-        names = [name.lower() for name in self.headers]
-        if len(names) != len(set(names)):
-            msg = "headers names a header twice"
-            raise ValueError(msg)
+        seen: set[str] = set()
+        for name in self.headers:
+            if name.lower() in seen:
+                raise PydanticCustomError("twice", "this header is named twice", {"path": ("headers", name)})
+            seen.add(name.lower())
         return self
 
     @property

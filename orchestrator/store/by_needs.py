@@ -1,0 +1,111 @@
+"""Ready jobs by what they need of an agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from buildyard.contracts.builds import JobState
+from orchestrator.domain.records import Agent, Job
+from orchestrator.domain.suiting import ReadyJobs, Unserved, unserved, why_unsuited
+from orchestrator.store import codec
+from orchestrator.store import schema as t
+
+_ANY_NEEDS = select(t.jobs.c.needs).where(t.READY, t.jobs.c.needs > "").limit(1)
+_READY_NEEDS = (
+    select(t.jobs.c.pool, t.jobs.c.needs, func.count(), func.min(t.jobs.c.ready_at))
+    .where(t.READY)
+    .group_by(t.jobs.c.needs, t.jobs.c.pool)
+)
+_LONG_READY = (
+    select(t.jobs.c.build_id, t.jobs.c.pool, t.jobs.c.needs)
+    .where(t.READY, t.jobs.c.needs > "", t.jobs.c.ready_at <= bindparam("since", type_=t.jobs.c.ready_at.type))
+    .order_by(t.jobs.c.ready_at)
+    .limit(bindparam("at_most"))
+)
+_AGENTS = select(t.agents).where(t.agents.c.seen_at >= bindparam("seen_since", type_=t.agents.c.seen_at.type))
+_A_MOMENT = timedelta(minutes=2)
+_PAGE = 500
+_BEST_NEEDS = (
+    select(t.jobs.c.needs)
+    .where(t.jobs.c.state == JobState.READY.value, t.jobs.c.pool == bindparam("pool"))
+    .order_by(t.jobs.c.priority.desc(), t.jobs.c.ready_at)
+    .limit(1)
+)
+
+
+@dataclass(frozen=True)
+class Unsuited:
+    """A build with a job that no agent suits, and why, in a sentence."""
+
+    build_id: str
+    pool: str
+    why: str
+
+
+class ByNeeds:
+    """Reads what ready jobs need; hardly anything is read while none needs anything."""
+
+    _db: AsyncConnection
+
+    async def now(self) -> datetime:
+        """The store's clock."""
+        raise NotImplementedError
+
+    async def ready_needs(self) -> dict[str, dict[str, ReadyJobs]]:
+        """Ready jobs by pool and needs, of those pools in which any job needs something."""
+        if (await self._db.execute(_ANY_NEEDS)).first() is None:
+            return {}
+        found: dict[str, dict[str, ReadyJobs]] = {}
+        for row in await self._db.execute(_READY_NEEDS):
+            found.setdefault(row[0], {})[row[1]] = ReadyJobs(row[2], row[3])
+        return {pool: needs for pool, needs in found.items() if any(needs)}
+
+    async def unserved(self, silence: timedelta) -> dict[str, Unserved]:
+        """By pool, the ready jobs that none of its agents suits; `silence` is how long an agent may be silent.
+
+        In a pool without agents, those that were there a moment ago stand for the next.
+        """
+        ready = await self.ready_needs()
+        if not ready:
+            return {}
+        now = await self.now()
+        agents = await self._agents(now - max(silence, _A_MOMENT))
+        found = {}
+        for pool, needs in ready.items():
+            of_pool = [agent for agent in agents if agent.pool == pool]
+            here = [one for one in of_pool if not (one.left or one.draining) and one.seen_at >= now - silence]
+            found[pool] = unserved(pool, needs, here or of_pool)
+        return {pool: jobs for pool, jobs in found.items() if jobs.count}
+
+    async def why_unsuited(self, job: Job, silence: timedelta) -> str:
+        """Why none of a pool's agents takes a ready job; empty when one may, or nobody knows."""
+        if job.state is not JobState.READY or not job.needs:
+            return ""
+        now = await self.now()
+        agents = [agent for agent in await self._agents(now - silence) if agent.pool == job.pool and not agent.left]
+        return why_unsuited(job.pool, job.needs, agents)
+
+    async def long_unsuited(self, since: datetime) -> list[Unsuited]:
+        """The oldest jobs that are ready since before then, and no agent seen from then on suits them."""
+        rows = list(await self._db.execute(_LONG_READY, {"since": since, "at_most": _PAGE}))
+        if not rows:
+            return []
+        agents = await self._agents(since)
+        found = []
+        for row in rows:
+            here = [agent for agent in agents if agent.pool == row.pool]
+            if why := why_unsuited(row.pool, row.needs, here):
+                found.append(Unsuited(row.build_id, row.pool, why))
+        return found
+
+    async def _agents(self, since: datetime) -> list[Agent]:
+        rows = (await self._db.execute(_AGENTS, {"seen_since": since})).mappings()
+        return [codec.agent_from(row) for row in rows]
+
+    async def any_ready(self, pool: str) -> str | None:
+        """What the pool's best ready job needs, whoever may take it; None where no job is ready."""
+        return (await self._db.execute(_BEST_NEEDS, {"pool": pool})).scalar_one_or_none()
