@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 
-if __name__ == "__main__":
+if __name__ == "__main__" and (not sys.argv[1:] or sys.argv[1].startswith("-")):  # the verbs do draw
     # They draw on terminals; structlog and httpx load them wherever they are installed: 5 MB of a process for nothing
     sys.modules.update(dict.fromkeys(("rich", "pygments")))  # type: ignore[arg-type] # None: not to be found
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -18,10 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import buildyard
 from buildyard.clock import Clock
-from buildyard.contracts.api import DecisionList, Problem, ScalerHealth, WorkerList
+from buildyard.contracts.api import DecisionList, Problem, WorkerList
+from buildyard.contracts.health import ScalerHealth
 from buildyard.contracts.scaling import WhatIf, WhatIfAnswer, WhyList
 from buildyard.contracts.wire import AskedMoment, Identifier
-from buildyard.errors import BuildyardError, InvalidRequest, NotFound
+from buildyard.errors import BuildyardError, InvalidRequest, NotFound, ScalerUnavailable
 from buildyard.guard import Guard, GuardRules
 from buildyard.problems import (
     INTERNAL,
@@ -34,6 +35,7 @@ from buildyard.problems import (
 )
 from buildyard.settings import Settings
 from buildyard.telemetry import logger
+from scaler.browser import Dashboard, routes
 from scaler.explaining import Explainer
 from scaler.own_use import own_use
 from scaler.record import KEPT_DECISIONS, Wanted
@@ -42,6 +44,7 @@ from scaler.status import ScalerStatus
 MOST_TAIL_LINES = 100_000
 _OPEN_WITHOUT_TOKEN = ("/healthz",)
 """Probes of a platform carry no token."""
+_SOCKETS = ("/ws",)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _log = logger("api")
 
@@ -56,35 +59,67 @@ Cursor = Annotated[int | None, Query(ge=1, description="`nextCursor` of the page
 BuildOf = Annotated[Identifier | None, Query(description="Why this build waits, runs or has ended.")]
 Tail = Annotated[int | None, Query(ge=0, le=MOST_TAIL_LINES, description="Only the last so many lines.")]
 Follow = Annotated[bool, Query(description="Go on until the worker ends.")]
+Leading = Annotated[bool, Query(description="Count standing by as not well.")]
 _PROBLEM = {"model": Problem, "content": {"application/problem+json": {}}}
 
 
-def create_app(status: ScalerStatus, explainer: Explainer, settings: Settings, clock: Clock) -> FastAPI:
-    """The API over what the loops know and recorded; `clock` gives ids under which the log tells of faults."""
+def create_app(
+    status: ScalerStatus, explainer: Explainer, settings: Settings, clock: Clock, dashboard: Dashboard | None = None
+) -> FastAPI:
+    """The API over what the loops know and recorded; `clock` gives ids under which the log tells of faults.
+
+    `dashboard` is what browsers see at `/`; without it that is a page of links, which is at `/places` in any case.
+    """
     app = FastAPI(
         title="Buildyard scaler", version=buildyard.__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    app.add_middleware(Guard, rules=GuardRules.of(settings, settings.scaler, _OPEN_WITHOUT_TOKEN))
+    sockets = _SOCKETS if dashboard is not None else ()
+    app.add_middleware(Guard, rules=GuardRules.of(settings, settings.scaler, _OPEN_WITHOUT_TOKEN, sockets))
     app.add_middleware(ErrorBarrier, clock=clock)
     app.add_exception_handler(BuildyardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
 
-    app.include_router(_decisions(explainer))
-    app.include_router(_questions(explainer))
+    app.include_router(_decisions(explainer), dependencies=[Depends(_only_while_leading(status))])
+    app.include_router(_questions(explainer), dependencies=[Depends(_only_while_leading(status))])
     app.include_router(_workers(status))
 
     @app.get("/healthz", response_model=ScalerHealth, responses={503: {"model": ScalerHealth}})
-    async def read_health() -> Response:
-        """200 when broker, producer and executor answer and the loops go on; else 503 and which does not."""
-        health = ScalerHealth(**dict(status.health()), process=own_use())
-        return JSONResponse(health.wire(), 200 if health.status == "ok" else 503, {"Cache-Control": "no-store"})
+    async def read_health(*, leading: Leading = False) -> Response:
+        """200 when broker, producer and executor answer and the loops go on; else 503 and which does not.
 
+        A scaler that stands by is well; with `leading=1` it answers 503, so that questions go to the one that leads.
+        """
+        leads = status.leadership.leads
+        health = ScalerHealth(
+            **dict(status.health()), process=own_use(), leads=leads, leader=status.leadership.leader()
+        )
+        well = health.status == "ok" and (leads or not leading)
+        return JSONResponse(health.wire(), 200 if well else 503, {"Cache-Control": "no-store"})
+
+    if dashboard is not None:
+        app.include_router(routes(dashboard))
+
+    @app.get("/places", response_class=HTMLResponse, include_in_schema=False)
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def show_places() -> HTMLResponse:
         return HTMLResponse(_places(settings))
 
     return app
+
+
+def _only_while_leading(status: ScalerStatus) -> Callable[[], Awaitable[None]]:
+    """What is asked about decisions is a question for who makes them."""
+
+    async def check() -> None:
+        if not status.leadership.leads:
+            leader = status.leadership.leader()
+            raise ScalerUnavailable(
+                f"This scaler stands by: {leader} leads." if leader else "This scaler stands by.",
+                remedy="Ask the one that leads.",
+            )
+
+    return check
 
 
 def _decisions(explainer: Explainer) -> APIRouter:

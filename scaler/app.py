@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,13 +19,20 @@ from buildyard.client import ProducerClient
 from buildyard.clock import SystemClock
 from buildyard.connections import KEEP_ALIVE_SECONDS, bounded, connections_allowed
 from buildyard.errors import BrokerUnavailable, InvalidSettings
+from buildyard.pools_file import load_farm
 from buildyard.ports import Broker, Channel, Depth, Subscription, Uncounted
-from buildyard.settings import Settings, load_pools
+from buildyard.settings import Settings
 from buildyard.telemetry import logger
 from scaler.api import create_app
-from scaler.executors.process import ProcessExecutor
+from scaler.browser import Dashboard, child_command, child_environment, missing
+from scaler.executors import Executor
+from scaler.executors.checking import check_all
+from scaler.executors.opening import open_executors
 from scaler.explaining import Explainer
+from scaler.leading import Alone, Leadership, open_leadership
 from scaler.loop import Parts, PoolLoop
+from scaler.marking import IdleMarks
+from scaler.places import Places
 from scaler.record import DecisionRecord
 from scaler.status import ScalerStatus
 
@@ -35,8 +43,8 @@ _HAND_BACK_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
 _BACKLOG = 128
-IDLE_EXIT = "BUILDYARD_IDLE_EXIT_SECONDS"
-"""By the policy `elastic` workers leave by themselves; every executor tells them when."""
+_MOST_TYPED_BYTES = 64 << 10
+"""Of one message of a visitor's dashboard."""
 
 _log = logger("app")
 
@@ -88,58 +96,58 @@ class Scaler:
     broker: Broker
     late_broker: LateBroker
     producer: ProducerClient
-    executor: ProcessExecutor
+    executors: Mapping[str, Executor]
+    """By kind; each serves all pools of its kind."""
     record: DecisionRecord
     loops: Sequence[PoolLoop]
+    places: Places
+    leadership: Leadership
     status: ScalerStatus
     api: FastAPI
+    dashboard: Dashboard | None
+    """For browsers; None where what it needs is not installed."""
 
     async def close(self) -> None:
         """Let go of everything; workers stay."""
+        if self.dashboard is not None:
+            await self.dashboard.aclose()
+        self.leadership.resign()
         self.record.close()
         await self.producer.aclose()
         await self.broker.close()
+        for executor in self.executors.values():
+            await executor.aclose()
+        await self.leadership.aclose()
 
 
-def build_scaler(settings: Settings, environment: Mapping[str, str]) -> Scaler:
-    """Make all parts from the settings; `environment` is what workers inherit beside them.
+def build_scaler(settings: Settings, environment: Mapping[str, str], leadership: Leadership | None = None) -> Scaler:
+    """Make all parts from the settings; `environment` is what local workers inherit beside them.
 
     Raises:
         InvalidSettings: a URL, the pools file or the data folder is wrong.
     """
-    clock = SystemClock()
-    pools = load_pools(settings)
+    clock, leadership = SystemClock(), leadership or Alone()
+    farm = load_farm(settings)
     broker = open_broker(settings.broker, settings.broker_management_url)
     late_broker = LateBroker(broker)
     producer = ProducerClient(settings.api, settings.token)
-    idle_exits = {
-        pool.name: {IDLE_EXIT: f"{pool.policy.idle_exit:g}"} for pool in pools if pool.policy.name == "elastic"
-    }
-    executor = ProcessExecutor(settings.data_dir, worker_environment(settings, environment), clock, of_pools=idle_exits)
+    executors = open_executors(farm.pools, settings, environment, clock)
     record = DecisionRecord(settings.data_dir / "decisions", settings.decisions_max_bytes, settings.decisions_keep_days)
-    parts = Parts(producer, late_broker, executor, record, clock)
-    loops = [PoolLoop(pool, parts, settings.tick_seconds) for pool in pools]
-    status = ScalerStatus(loops, [executor], clock)
+    places = Places(farm.pools, farm.max_workers)
+    parts = {
+        kind: Parts(producer, late_broker, executor, record, clock, places, IdleMarks(executor))
+        for kind, executor in executors.items()
+    }
+    loops = [PoolLoop(pool, parts[pool.executor], settings.tick_seconds) for pool in farm.pools]
+    status = ScalerStatus(loops, tuple(executors.values()), clock, leadership)
     explainer = Explainer(record, {loop.config.name: loop for loop in loops}, producer, clock)
-    api = create_app(status, explainer, settings, clock)
-    return Scaler(broker, late_broker, producer, executor, record, loops, status, api)
-
-
-def worker_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a local worker: what the scaler inherited, and every setting that was given to it.
-
-    All but the credentials of the broker's management API: only who scales asks there.
-    """
-    given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    given["data_dir"] = settings.data_dir.resolve()
-    told = {f"BUILDYARD_{name.upper()}": str(value) for name, value in given.items() if value is not None}
-    environment = {**inherited, **told}
-    environment.pop("BUILDYARD_BROKER_MANAGEMENT_URL", None)
-    return environment
+    dashboard = None if missing() else Dashboard(child_command(), child_environment(settings, environment))
+    api = create_app(status, explainer, settings, clock, dashboard)
+    return Scaler(broker, late_broker, producer, executors, record, loops, places, leadership, status, api, dashboard)
 
 
 async def serve(settings: Settings, environment: Mapping[str, str], *, stop_workers: bool) -> None:
-    """Run a scaler until SIGTERM or SIGINT.
+    """Run a scaler until SIGTERM or SIGINT. It decides while it leads, and stands by while another one does.
 
     Then it decides no more. Workers go on, and the next scaler finds them; with `stop_workers` they are asked to
     stop, and waited for as long as their grace allows.
@@ -149,26 +157,35 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, stop_work
     """
     listening = _listen(settings.host, settings.scaler_port)
     try:
-        scaler = build_scaler(settings, environment)
+        leadership = open_leadership(settings.leader_url, settings.data_dir, _own_name(listening))
+        scaler = build_scaler(settings, environment, leadership)
     except BaseException:
         listening.close()
+        raise
+    try:
+        await check_all(scaler.executors.values())
+    except BaseException:
+        listening.close()
+        await scaler.close()
         raise
     stopping, server = _on_signals(), _server(scaler.api)
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="api")
     opening = asyncio.create_task(scaler.late_broker.open_for_ever(), name="open broker")
-    deciding = [asyncio.create_task(pool.run(), name=f"decide {pool.config.name}") for pool in scaler.loops]
+    leading = asyncio.create_task(_lead(scaler), name="lead")
     _tell_ready(listening)
     try:
         await asyncio.wait({asyncio.create_task(stopping.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
         _log.info("stopping", stop_workers=stop_workers)
-        await _stop_deciding(scaler, deciding)
-        if stop_workers:
-            await _stop_workers(scaler.executor, settings.grace_seconds)
+        scaler.status.stopping = True
+        leading.cancel()
+        await asyncio.wait({leading})
+        if stop_workers and leadership.leads:
+            await _stop_workers(scaler.executors.values(), settings.grace_seconds)
     finally:
         server.should_exit = True
-        for task in (opening, *deciding):
+        for task in (opening, leading):
             task.cancel()
-        await asyncio.gather(opening, *deciding, return_exceptions=True)
+        await asyncio.gather(opening, leading, return_exceptions=True)
         await serving
         await scaler.close()
 
@@ -181,16 +198,40 @@ def _on_signals() -> asyncio.Event:
     return asked
 
 
+async def _lead(scaler: Scaler) -> None:
+    """Decide for as long as this process leads; stand by before and after."""
+    while True:
+        await scaler.leadership.won()
+        scaler.places.forget()
+        await asyncio.to_thread(scaler.record.go_on)
+        if scaler.places.bounded:
+            await asyncio.gather(*(pool.survey() for pool in scaler.loops))
+        _log.info("leads", pools=[pool.config.name for pool in scaler.loops])
+        deciding = [asyncio.create_task(pool.run(), name=f"decide {pool.config.name}") for pool in scaler.loops]
+        try:
+            await scaler.leadership.lost()
+            _log.warning("leads no more", leader=scaler.leadership.leader())
+        finally:
+            await _stop_deciding(scaler, deciding)
+
+
 async def _stop_deciding(scaler: Scaler, deciding: Sequence[asyncio.Task[None]]) -> None:
     """Let the ticks at hand end, so that what they started is recorded."""
-    scaler.status.stopping = True
     for pool in scaler.loops:
         pool.stop()
     await asyncio.wait(deciding, timeout=_LAST_TICK_SECONDS)
+    for task in deciding:
+        task.cancel()
+    await asyncio.gather(*deciding, return_exceptions=True)
 
 
-async def _stop_workers(executor: ProcessExecutor, grace_seconds: float) -> None:
-    running = await executor.stop(grace_seconds + _HAND_BACK_SECONDS)
+async def _stop_workers(executors: Iterable[Executor], grace_seconds: float) -> None:
+    asked = (executor.stop(grace_seconds + _HAND_BACK_SECONDS) for executor in executors)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            _log.warning("not all workers could be asked to stop", cause=str(answer))
+    running = [name for answer in answers if not isinstance(answer, BaseException) for name in answer]
     if running:
         _log.warning("these workers still run and are left alone", workers=running)
 
@@ -211,7 +252,8 @@ def _server(api: FastAPI) -> _Server:
             log_config=None,
             access_log=False,
             lifespan="off",
-            ws="none",
+            ws="none" if missing() else "websockets-sansio",
+            ws_max_size=_MOST_TYPED_BYTES,
             timeout_graceful_shutdown=_STREAM_END_SECONDS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             http=bounded(connections_allowed()),
@@ -219,9 +261,17 @@ def _server(api: FastAPI) -> _Server:
     )
 
 
-def _tell_ready(listening: socket.socket) -> None:
+def _own_name(listening: socket.socket) -> str:
+    return f"{_url(listening)} (process {os.getpid()} on {socket.gethostname()})"
+
+
+def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _tell_ready(listening: socket.socket) -> None:
+    url = _url(listening)
     _log.info("ready", url=url)
     sys.stdout.write(f"ready {url}\n")
     sys.stdout.flush()

@@ -9,12 +9,14 @@ property. The rules, in the order in which they are asked:
 3. Work waits at or below the threshold: one worker if none is pending, idle or busy; one more if the oldest job has
    waited `max_wait` while all workers are busy. A pending or an idle worker is on its way to the work: none starts.
 4. Never more than `max_workers` present, and no start within the back-off after workers that never joined.
-5. Nothing waits: once ready, leases, tickets ready, unacknowledged and in total have all been a trusted zero for
+5. Where all pools share a maximum: never more than are free, and none beyond the pool's fair share (`scaler.shares`).
+   A pool with more than its share asks some of its workers to drain when another one starves below its own.
+6. Nothing waits: once ready, leases, tickets ready, unacknowledged and in total have all been a trusted zero for
    `idle_seconds`, every idle worker is asked to drain. Nothing else ever removes a worker.
 
 That is the policy `burst`. The policy `elastic` has other rules 2 and 3: as many workers as finish all that waits and
 half of what runs within `drain_seconds`, at most one for each job and `burst_size` a tick; and one more when the
-oldest job has waited longer than that. Its workers leave by themselves once idle for `idle_exit`; rule 5 stays.
+oldest job has waited longer than that. Its workers leave by themselves once idle for `idle_exit`; the others stay.
 """
 
 from __future__ import annotations
@@ -24,7 +26,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from buildyard.contracts.scaling import DecisionCode, Plan, PoolObserved, Reading, Trust, WorkerState, WorkerView
+from buildyard.contracts.scaling import (
+    DecisionCode,
+    FarmPlaces,
+    Plan,
+    PoolObserved,
+    Reading,
+    Trust,
+    WorkerState,
+    WorkerView,
+)
+from scaler.shares import Room, room
 
 LONGEST_BACKOFF_SECONDS = 60
 
@@ -36,6 +48,7 @@ class _Crowd:
     pending: int
     idle: int
     busy: int
+    draining: int
     present: int
 
     @classmethod
@@ -45,6 +58,7 @@ class _Crowd:
             pending=states[WorkerState.PENDING],
             idle=states[WorkerState.IDLE],
             busy=states[WorkerState.BUSY],
+            draining=states[WorkerState.DRAINING],
             present=len(workers) - states[WorkerState.EXITED],
         )
 
@@ -75,9 +89,17 @@ def decide(observed: PoolObserved) -> Plan:
             reason=f"The number of ready jobs is unknown{cause}: nothing starts and nothing is drained.",
         )
     crowd = _Crowd.of(observed.workers)
-    if ready > 0:
-        return _serve(observed, observed.workers, crowd, ready)
-    return _rest(observed, observed.workers, crowd)
+    plan = _serve(observed, observed.workers, crowd, ready) if ready > 0 else _rest(observed, observed.workers, crowd)
+    return plan if plan.start or plan.drain else _give_way(observed, observed.workers, crowd) or plan
+
+
+def wanted(observed: PoolObserved) -> int:
+    """How many more workers a pool could use within its own maximum, were there no other pool; 0 while unknown."""
+    ready = observed.ready.value
+    if observed.workers is None or not ready or observed.ready.trust is Trust.UNKNOWN or _backing_off(observed):
+        return 0
+    crowd = _Crowd.of(observed.workers)
+    return max(0, min(_need(observed, crowd, ready).workers, observed.policy.max_workers - crowd.present))
 
 
 def is_quiet(observed: PoolObserved) -> bool:
@@ -100,7 +122,7 @@ def worker_name(pool: str, slot: int, generation: int) -> str:
 def _serve(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd, ready: int) -> Plan:
     """Work waits: start what it needs, within the limits."""
     policy = observed.policy
-    need = (_elastic_need if policy.name == "elastic" else _burst_need)(observed, crowd, ready)
+    need = _need(observed, crowd, ready)
     if need.workers <= 0:
         return Plan(code=need.code, reason=f"{need.why}.", formula=need.formula)
     room = policy.max_workers - crowd.present
@@ -117,17 +139,23 @@ def _serve(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crow
         return Plan(
             code=DecisionCode.START_BACKOFF,
             reason=f"{need.why}, but {_count(failed, 'worker')} in a row ended without joining: "
-            f"the next one starts {pause:g} s after the last. Their logs say why.",
+            f"the next one starts {pause:g} s after the last. {_last_words(workers)}",
             formula=need.formula,
             clamps=(f"2^{failed} s, {LONGEST_BACKOFF_SECONDS} s at most = {pause:g} s between starts",),
         )
-    number = min(need.workers, room, policy.burst_size)
-    limited = ""
+    limits = [(room, "up to the maximum", maximum)]
+    if observed.farm:
+        left = _room(observed, observed.farm, crowd)
+        if left.places <= 0:
+            return _farm_is_full(observed.farm, need, left)
+        limits.append((left.places, "up to the fair share", _farm_clamp(observed.farm, left, crowd)))
+    limits.append((policy.burst_size, "as many as a tick may", f"burst_size {policy.burst_size} a tick"))
+    number, limited = need.workers, ""
     clamps: tuple[str, ...] = ()
-    if number < need.workers:
-        by_room = room <= policy.burst_size
-        clamps = (maximum,) if by_room else (f"burst_size {policy.burst_size} a tick",)
-        limited = f" instead of {need.workers}, " + ("up to the maximum" if by_room else "as many as a tick may")
+    least = min(limit for limit, _, _ in limits)
+    if least < need.workers:
+        number, words, clamp = next(one for one in limits if one[0] == least)
+        limited, clamps = f" instead of {need.workers}, {words}", (clamp,)
     return Plan(
         start=_names(observed, workers, number),
         code=need.code,
@@ -136,6 +164,11 @@ def _serve(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crow
         formula=need.formula,
         clamps=clamps,
     )
+
+
+def _need(observed: PoolObserved, crowd: _Crowd, ready: int) -> _Need:
+    """What the waiting work asks for by the pool's policy, before any limit."""
+    return (_elastic_need if observed.policy.name == "elastic" else _burst_need)(observed, crowd, ready)
 
 
 def _burst_need(observed: PoolObserved, crowd: _Crowd, ready: int) -> _Need:
@@ -232,6 +265,66 @@ def _rest(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd
     )
 
 
+# ------------------------------------------------------------------------------------------------ the other pools
+
+
+def _room(observed: PoolObserved, farm: FarmPlaces, crowd: _Crowd) -> Room:
+    return room(farm, observed.pool, crowd.present, wanted(observed), crowd.draining)
+
+
+def _farm_is_full(farm: FarmPlaces, need: _Need, left: Room) -> Plan:
+    """Work waits, but the farm has no place for this pool."""
+    most, taken = farm.max_workers, farm.max_workers - left.free
+    unseen = ", ".join(other.name for other in farm.others if not other.seen)
+    doubt = f" (the workers of {unseen} were not seen yet, so all that it may have count)" if unseen else ""
+    if left.free <= 0:
+        return Plan(
+            code=DecisionCode.FARM_AT_MAXIMUM,
+            reason=f"{need.why}, but {taken} of the {most} places of all pools are taken{doubt}.",
+            formula=need.formula,
+            clamps=(f"max_workers of the farm {most} - taken by all pools {taken} = {max(left.free, 0)}",),
+        )
+    return Plan(
+        code=DecisionCode.FAIR_SHARE,
+        reason=f"{need.why}, but the pool has its fair share of {left.share} of {most} workers, and the "
+        f"{_count(left.free, 'free place')} are due to other pools that need them{doubt}.",
+        formula=need.formula,
+        clamps=(f"share {left.share} of {most}, all in use",),
+    )
+
+
+def _farm_clamp(farm: FarmPlaces, left: Room, crowd: _Crowd) -> str:
+    return (
+        f"min(share {left.share} of {farm.max_workers} - present {crowd.present}, "
+        f"free in the farm {left.free}) = {left.places}"
+    )
+
+
+def _give_way(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd) -> Plan | None:
+    """Ask workers beyond the pool's share to leave, if another pool starves; those that idle first.
+
+    Only on counts that are trusted, the broker's too: whatever is in doubt, nobody leaves.
+    """
+    if observed.farm is None or any(reading.trust is not Trust.TRUSTED for _, reading in _witnesses(observed)):
+        return None
+    left = _room(observed, observed.farm, crowd)
+    number = min(left.missing, crowd.present - crowd.draining - left.share)
+    order = {WorkerState.IDLE: 0, WorkerState.BUSY: 1}
+    able = sorted((one for one in workers if one.state in order), key=lambda one: (order[one.state], -one.slot))
+    leaving = tuple(sorted(one.name for one in able[: max(0, number)]))
+    if not leaving:
+        return None
+    starving = ", ".join(other.name for other in observed.farm.others if other.starving)
+    beyond = f"present {crowd.present} - leaving {crowd.draining} - share {left.share}"
+    return Plan(
+        drain=leaving,
+        code=DecisionCode.GIVES_WAY,
+        reason=f"{starving} waits for workers below its fair share, and {crowd.present} are present here of a share of "
+        f"{left.share}: drain {len(leaving)}; who is busy ends its job first.",
+        formula=f"min(missing there {left.missing}, {beyond}) = {number}",
+    )
+
+
 def _witnesses(observed: PoolObserved) -> Iterator[tuple[str, Reading]]:
     """The five counts that must all be a trusted zero before anything is drained."""
     yield "ready jobs", observed.ready
@@ -244,6 +337,12 @@ def _witnesses(observed: PoolObserved) -> Iterator[tuple[str, Reading]]:
 def _backing_off(observed: PoolObserved) -> bool:
     since = observed.seconds_since_failed_start
     return since is not None and since < backoff_seconds(observed.failed_starts)
+
+
+def _last_words(workers: tuple[WorkerView, ...]) -> str:
+    """Why the newest worker that never began to run did not, where its platform told."""
+    told = [one for one in workers if one.state is WorkerState.EXITED and one.pending_reason]
+    return min(told, key=lambda one: one.age_seconds).pending_reason if told else "Their logs say why."
 
 
 def _names(observed: PoolObserved, workers: tuple[WorkerView, ...], number: int) -> tuple[str, ...]:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from buildyard.clock import Clock
 from buildyard.contracts.agents import AgentView
-from buildyard.contracts.api import AgentList, BuildList, PoolList, WorkerInfo
+from buildyard.contracts.api import AgentList, PoolList, WorkerInfo
 from buildyard.contracts.scaling import Decision, Plan, PoolConfig
 from buildyard.errors import BuildyardError
 from buildyard.ports import Channel, Depth, Subscription, Uncounted, doorbell, jobs
 from buildyard.telemetry import logger
 from scaler.decide import decide
 from scaler.executors import Executor
-from scaler.readings import Answer, Movement, Seen, movement, observe, quiet, usual_duration
+from scaler.marking import IdleMarks, idle_workers
+from scaler.places import Places
+from scaler.readings import Answer, Movement, Seen, movement, observe, quiet
 from scaler.record import DecisionRecord
 
 DEADLINE_SECONDS = 3.0
@@ -29,9 +31,6 @@ SPACING_SECONDS = 0.02
 """The least time between two looks, however often the doorbell rings."""
 REGISTRY_SECONDS = 10.0
 """The registry is asked at least this often while somebody is there."""
-DURATIONS_SECONDS = 30.0
-"""How often it is learned anew how long jobs take, where the policy asks for that."""
-_LEARNED_BUILDS = 50
 BLIND_SECONDS = 10.0
 """After so long without a look, and some ticks, nobody knows that all was quiet: this process was frozen, say."""
 REST_SECONDS = 5.0
@@ -55,11 +54,6 @@ class Producer(Protocol):
     async def drain_agent(self, name: str, reason: str) -> AgentView:
         """Ask an agent to finish what it has in hand and leave."""
 
-    async def builds(
-        self, *, status: str | None = None, pool: str | None = None, limit: int | None = None
-    ) -> BuildList:
-        """The newest builds."""
-
 
 class Witness(Protocol):
     """What the scaler needs of the broker; `buildyard.ports.Broker` is one."""
@@ -76,13 +70,15 @@ class Witness(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts that a loop talks to."""
+    """The parts that a loop talks to. `places` is one for all loops, `marks` one for each executor."""
 
     producer: Producer
     broker: Witness
     executor: Executor
     record: DecisionRecord
     clock: Clock
+    places: Places = field(default_factory=Places)
+    marks: IdleMarks | None = None
 
 
 @dataclass(frozen=True)
@@ -138,13 +134,13 @@ class PoolLoop:
         self._movement: Movement | None = None
         self._quiet_since: float | None = None
         self._registry: _Registry | None = None
-        self._learned: _Asked[float] | None = None
         self._rung = asyncio.Event()
         self._stopping = False
         self._listening = False
 
     async def run(self) -> None:
-        """Decide until stopped."""
+        """Decide until stopped; it may be run again."""
+        self._stopping = False
         listening = asyncio.create_task(self._listen(), name=f"doorbell {self.config.name}")
         try:
             woken_by: Literal["doorbell", "tick"] = "tick"
@@ -172,6 +168,10 @@ class PoolLoop:
         self._stopping = True
         self._rung.set()
 
+    async def survey(self) -> None:
+        """Look once without deciding, so that the other pools know what this one holds."""
+        self._parts.places.note(observe(self.config, await self._look()))
+
     async def tick(self, woken_by: Literal["doorbell", "tick"]) -> Decision:
         """Look, decide, act, record: once."""
         parts = self._parts
@@ -183,12 +183,18 @@ class PoolLoop:
         self._quiet_since = quiet(self._quiet_since, observed, now)
         if self._quiet_since is not None:
             observed = observed.model_copy(update={"quiet_seconds": round(now - self._quiet_since, 3)})
+        observed = observed.model_copy(update={"farm": parts.places.around(self.config.name)})
         plan, at = decide(observed), parts.clock.now()
+        parts.places.note(observed, plan)
         failures = await self._act(plan)
         decision = parts.record.add(at, woken_by, observed, plan, failures)
         self.latest = Sight(seen, decision, now)
         if plan.start or plan.drain or failures:
             _log.info("decided", pool=self.config.name, code=plan.code, reason=plan.reason, failures=failures)
+        if parts.marks is not None:
+            marked = await self._ask("executor", parts.marks.tell(self.config.name, idle_workers(observed)))
+            if marked.cause:
+                _log.warning("idle workers could not be marked", pool=self.config.name, cause=marked.cause)
         await self._ask("executor", parts.executor.reap())
         return decision
 
@@ -244,24 +250,10 @@ class PoolLoop:
         else:
             agents = await self._ask("producer", parts.producer.agents())
             self._registry = _Registry(crew, agents.value, agents.at) if agents.value else None
-        job_seconds = await self._usual_duration()
         now = parts.clock.monotonic()
         seen = Seen(pools.answer(now), agents.answer(now), depths.answer(now), workers.answer(now))
         self._movement = movement(self._movement, self.config.name, seen, now)
-        return replace(seen, still_seconds=now - self._movement.since, job_seconds=job_seconds)
-
-    async def _usual_duration(self) -> float | None:
-        """How long jobs take here, learned anew from time to time; what was learned before holds meanwhile."""
-        if self.config.policy.name != "elastic":
-            return None
-        now = self._parts.clock.monotonic()
-        if self._learned is None or now - self._learned.at >= DURATIONS_SECONDS:
-            before = self._learned.value if self._learned else None
-            builds = self._parts.producer.builds(status="succeeded", pool=self.config.name, limit=_LEARNED_BUILDS)
-            asked = await self._ask("producer", builds)
-            learned = usual_duration(asked.value) if asked.value else None
-            self._learned = _Asked(learned if learned is not None else before, asked.cause, asked.at)
-        return self._learned.value
+        return replace(seen, still_seconds=now - self._movement.since)
 
     def _crew(self, pools: PoolList | None, workers: tuple[WorkerInfo, ...] | None) -> _Crew:
         """What the registry's answer depends on, as far as a decision reads it.

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from buildyard.contracts.api import ProcessUse
+from buildyard.contracts.health import ProcessUse
 
 _STATM = Path("/proc/self/statm")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from buildyard.contracts.agents import AgentState, AgentView
-from buildyard.contracts.api import AgentList, BuildList, PoolList, PoolView, WorkerInfo
+from buildyard.contracts.api import AgentList, PoolList, PoolView, WorkerInfo
 from buildyard.contracts.scaling import PoolConfig, PoolObserved, Reading, Trust, WorkerState, WorkerView
 from buildyard.ports import SLOW_SECONDS, Depth, Uncounted
 from scaler.decide import is_quiet
@@ -50,8 +50,6 @@ class Seen:
     workers: Answer[tuple[WorkerInfo, ...]]
     still_seconds: float = 0
     """For how long leases and tickets in hand have not changed; 0 while that is not known."""
-    job_seconds: float | None = None
-    """How long a job takes, by the newest builds; None: not known, or the policy does not ask."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def observe(config: PoolConfig, seen: Seen) -> PoolObserved:
         generations=generations,
         failed_starts=failed,
         seconds_since_failed_start=since_failed,
-        job_seconds=seen.job_seconds,
+        job_seconds=view.value.job_seconds if view.value and config.policy.name == "elastic" else None,
     )
 
 
@@ -105,16 +103,6 @@ def movement(previous: Movement | None, pool: str, seen: Seen, now: float) -> Mo
     counted = _counted(seen.depths.value)
     in_hand = (view.leases if view else None, counted.unacked if counted else None)
     return previous if previous and previous.in_hand == in_hand else Movement(in_hand, now)
-
-
-def usual_duration(builds: BuildList) -> float | None:
-    """The median of what builds of one job took, in seconds; None while none of them has ended.
-
-    A batch is one build of many jobs: what it took says nothing of one of them.
-    """
-    ended = (build for build in builds.builds if build.rows is None)
-    durations = sorted(build.duration for build in ended if build.duration is not None)
-    return round(durations[len(durations) // 2], 3) if durations else None
 
 
 def readings_of(observed: PoolObserved) -> dict[str, Reading]:
@@ -318,20 +306,24 @@ def join(
         state = worker_state(info, registered.pop(info.name, None))
         place = slot_of(pool, info.name)
         if place and (state is not WorkerState.EXITED or place[1] > generations.get(place[0], 0)):
-            views.append(_view(info.name, place, state, info.age_seconds, info.exit_code))
+            views.append(_view(info, place, state))
     for agent in registered.values():
         place, present = slot_of(pool, agent.name), _REGISTERED.get(agent.state.lower())
         if place and present:
-            views.append(_view(agent.name, place, present, 0, None))
+            views.append(WorkerView(name=agent.name, slot=place[0], generation=place[1], state=present))
     return tuple(sorted(views, key=lambda view: (view.slot, view.generation)))
 
 
 def worker_state(info: WorkerInfo, agent: AgentView | None) -> WorkerState:
-    """What a worker of the executor does, by what the producer's registry says of it."""
+    """What a worker of the executor does, by what the producer's registry says of it.
+
+    One that waits for its platform is pending for as long as its executor lets it wait: none starts in its place.
+    """
     if info.state == WorkerState.EXITED.wire:
         return WorkerState.EXITED
     if agent is None:
-        return WorkerState.PENDING if info.age_seconds < JOIN_SECONDS else WorkerState.UNRESPONSIVE
+        coming = info.age_seconds < JOIN_SECONDS or info.pending_code is not None
+        return WorkerState.PENDING if coming else WorkerState.UNRESPONSIVE
     if agent.state.lower() == AgentState.LEFT:
         return WorkerState.DRAINING
     return _REGISTERED.get(agent.state.lower(), WorkerState.UNRESPONSIVE)
@@ -362,6 +354,15 @@ _REGISTERED: dict[str, WorkerState] = {
 }
 
 
-def _view(name: str, place: tuple[int, int], state: WorkerState, age: float, exit_code: int | None) -> WorkerView:
-    slot, generation = place
-    return WorkerView(name=name, slot=slot, generation=generation, state=state, age_seconds=age, exit_code=exit_code)
+def _view(info: WorkerInfo, place: tuple[int, int], state: WorkerState) -> WorkerView:
+    waits = state in {WorkerState.PENDING, WorkerState.EXITED}
+    return WorkerView(
+        name=info.name,
+        slot=place[0],
+        generation=place[1],
+        state=state,
+        age_seconds=info.age_seconds,
+        exit_code=info.exit_code,
+        pending_code=info.pending_code if waits else None,
+        pending_reason=info.pending_reason if waits else "",
+    )

@@ -46,6 +46,18 @@ MEANINGS: dict[DecisionCode, Meaning] = {
         "More workers are needed, but `max_workers` are present.",
         "Raise `max_workers` in the pools file if there is room for more.",
     ),
+    DecisionCode.FARM_AT_MAXIMUM: Meaning(
+        "More workers are needed, but all pools together have as many as the farm may have.",
+        "A place that becomes free goes to the pool with the fewest for its weight; `BUILDYARD_MAX_WORKERS` has more.",
+    ),
+    DecisionCode.FAIR_SHARE: Meaning(
+        "More workers are needed and places are free, but these are the fair share of pools that need them too.",
+        "They start there; `weight` in the pools file gives a pool a larger share.",
+    ),
+    DecisionCode.GIVES_WAY: Meaning(
+        "Another pool starves below its fair share, and this one has more than its own: so many are asked to drain.",
+        "Idle ones leave at once, busy ones when their job has ended; the other pool starts workers in their place.",
+    ),
     DecisionCode.IDLE_WAIT: Meaning(
         "Everything is a trusted zero, but not yet for `idle_seconds`.",
         "Idle workers are asked to leave once it has lasted so long.",

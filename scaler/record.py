@@ -97,6 +97,12 @@ class DecisionRecord:
         self._kept: deque[Recorded] = deque(maxlen=KEPT_DECISIONS)
         self._runs: dict[str, _Run] = {}
 
+    def go_on(self) -> None:
+        """Number from where the newest file ends, in a file of its own: another process may have written. Blocking."""
+        self._journal.close()
+        self._runs.clear()
+        self._number = max(self._number, last_number(self._journal.newest_first()))
+
     def add(
         self,
         at: datetime,
@@ -199,8 +205,9 @@ def _substance(decision: Decision) -> object:
         seen.policy,
         seen.job_seconds,
         tuple((count.value, count.trust, count.source, count.cause) for count in counts),
-        None if seen.workers is None else tuple((worker.name, worker.state) for worker in seen.workers),
+        None if seen.workers is None else tuple((one.name, one.state, one.pending_code) for one in seen.workers),
         seen.workers_cause,
+        seen.farm,
         seen.generations,
         seen.failed_starts,
     )

@@ -19,6 +19,7 @@ from buildyard.contracts.api import BuildSummary
 from buildyard.contracts.scaling import Decision, ScalingPolicy
 from buildyard.errors import InvalidSettings
 from buildyard.settings import load_settings
+from buildyard.wording import plain
 from scaler import plots
 from scaler.loads import SHAPES, Shape, generate, of_builds, of_file, start_times
 from scaler.simulate import Farm, Job, Outcome, simulate
@@ -87,7 +88,7 @@ def policy_of(text: str) -> tuple[str, ScalingPolicy]:
         return text, ScalingPolicy.model_validate({"name": name, **given})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InvalidSettings(f"The policy {text!r} is wrong: {first['loc'][0]}: {first['msg']}.") from error
+        raise InvalidSettings(f"The policy {text!r} is wrong: {first['loc'][0]}: {plain(first['msg'])}.") from error
     except ValueError as error:
         raise InvalidSettings(f"The policy {text!r} is wrong: numbers are given as name=value.") from error
 

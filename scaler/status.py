@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import buildyard
 from buildyard.clock import Clock
 from buildyard.contracts.api import CheckView, HealthAnswer, WorkerInfo, WorkerList
-from buildyard.errors import NotFound
+from buildyard.errors import NotFound, TemporaryError
 from buildyard.ports import Uncounted
 from scaler.executors import Executor
+from scaler.leading import Alone, Leadership
 from scaler.loop import PoolLoop, Sight
 from scaler.readings import Answer, Seen, readings_of, witness_readings, worker_state
 
@@ -24,21 +25,29 @@ class ScalerStatus:
         loops: one per pool.
         executors: every executor once.
         clock: tells how old the last decisions are.
+        leadership: whether this process decides; none: there is no other one.
     """
 
-    def __init__(self, loops: Sequence[PoolLoop], executors: Sequence[Executor], clock: Clock) -> None:
+    def __init__(
+        self,
+        loops: Sequence[PoolLoop],
+        executors: Sequence[Executor],
+        clock: Clock,
+        leadership: Leadership | None = None,
+    ) -> None:
         self._loops = tuple(loops)
         self._executors = tuple(executors)
         self._clock = clock
+        self.leadership = leadership or Alone()
         self.stopping = False
 
     async def workers(self) -> WorkerList:
         """The executors' workers, newest first, with what the producer last said of them.
 
         Raises:
-            TemporaryError: an executor cannot be asked.
+            TemporaryError: no executor can be asked.
         """
-        found = [info for executor in self._executors for info in await executor.list()]
+        found, troubles = await self._found()
         registered = {
             agent.name: agent
             for loop in self._loops
@@ -55,25 +64,49 @@ class ScalerStatus:
             for loop in self._loops
             if loop.latest
         }
-        return WorkerList(workers=tuple(workers), readings=readings)
+        return WorkerList(workers=tuple(workers), readings=readings, troubles=troubles)
+
+    async def _found(self) -> tuple[list[WorkerInfo], tuple[str, ...]]:
+        """Workers of all executors that can be asked, and why the others cannot."""
+        found: list[WorkerInfo] = []
+        refused: list[TemporaryError] = []
+        for executor in self._executors:
+            try:
+                found += await executor.list()
+            except TemporaryError as error:
+                refused.append(error)
+        if refused and len(refused) == len(self._executors):
+            raise refused[0]
+        return found, tuple(str(error) for error in refused)
 
     async def executor_of(self, name: str) -> Executor:
         """The executor that knows a worker.
 
         Raises:
             NotFound: none does.
-            TemporaryError: an executor cannot be asked.
+            TemporaryError: none of those that answer does, and one cannot be asked.
         """
+        refused: TemporaryError | None = None
         for executor in self._executors:
             try:
                 await executor.describe(name)
             except NotFound:
                 continue
+            except TemporaryError as error:
+                refused = error
+                continue
             return executor
+        if refused is not None:
+            raise refused
         raise NotFound(f"There is no worker {name} here, or it ended long ago.", remedy="GET /agents lists them.")
 
     def health(self) -> HealthAnswer:
-        """Whether every part answered when the loops last asked, and whether the loops go on."""
+        """Whether every part answered when the loops last asked, and whether the loops go on.
+
+        One that stands by asks nobody: it is well while another one leads.
+        """
+        if not self.leadership.leads:
+            return self._standing_by()
         sights = {loop.config.name: loop.latest for loop in self._loops}
         seen = {pool: sight for pool, sight in sights.items() if sight is not None}
         checks = (
@@ -88,6 +121,15 @@ class ScalerStatus:
         if len(seen) < len(self._loops):
             return HealthAnswer(status="starting", version=buildyard.__version__, checks=checks)
         return HealthAnswer(status="ok" if well else "degraded", version=buildyard.__version__, checks=checks)
+
+    def _standing_by(self) -> HealthAnswer:
+        leader = self.leadership.leader()
+        told = f"It stands by: {leader} leads." if leader else "It stands by, and who leads is not known."
+        return HealthAnswer(
+            status="stopping" if self.stopping else "ok" if leader else "degraded",
+            version=buildyard.__version__,
+            checks=(CheckView(name="leader", ok=bool(leader), detail=told),),
+        )
 
     def _check_loops(self, seen: Mapping[str, Sight]) -> CheckView:
         now = self._clock.monotonic()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from buildyard.contracts.scaling import (
     Decision,
+    FarmPlaces,
     PoolObserved,
     Reading,
     ScalingPolicy,
@@ -33,14 +34,14 @@ def what_if(question: WhatIf, newest: Decision, past: Sequence[Decision]) -> Wha
         past: the pool's last decisions, newest first, to be decided again by the changed policy.
     """
     policy = changed_policy(question, newest.observed.policy)
-    observed = changed_readings(question, newest.observed.model_copy(update={"policy": policy}))
+    observed = changed_readings(question, _bounded(question, newest.observed.model_copy(update={"policy": policy})))
     differences: list[WhatIfTick] = []
     ticks = changed = started = started_instead = 0
     for decision in past:
         if ticks >= question.ticks:
             break
         weight = 1 + decision.repeats
-        instead = decide(decision.observed.model_copy(update={"policy": policy}))
+        instead = decide(_bounded(question, decision.observed.model_copy(update={"policy": policy})))
         ticks += weight
         started += len(decision.plan.start) * weight
         started_instead += len(instead.start) * weight
@@ -91,6 +92,14 @@ def changed_readings(question: WhatIf, observed: PoolObserved) -> PoolObserved:
     if any(number is not None for number in crew.values()):
         update |= {"workers": _crew(observed.pool, crew, observed.generations), "workers_cause": ""}
     return observed.model_copy(update=update)
+
+
+def _bounded(question: WhatIf, observed: PoolObserved) -> PoolObserved:
+    """What would be seen if all pools together might have another number of workers."""
+    if question.farm_max_workers is None:
+        return observed
+    farm = (observed.farm or FarmPlaces(max_workers=0)).model_copy(update={"max_workers": question.farm_max_workers})
+    return observed.model_copy(update={"farm": farm})
 
 
 def _given(value: int) -> Reading:

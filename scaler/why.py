@@ -8,7 +8,16 @@ from datetime import datetime
 
 from buildyard.contracts.api import BuildStatus, PoolView
 from buildyard.contracts.builds import BuildState
-from buildyard.contracts.scaling import Decision, DecisionCode, PoolObserved, Reading, Trust, Why, WorkerState
+from buildyard.contracts.scaling import (
+    Decision,
+    DecisionCode,
+    PendingCode,
+    PoolObserved,
+    Reading,
+    Trust,
+    Why,
+    WorkerState,
+)
 from scaler.reasons import MEANINGS
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -20,6 +29,17 @@ _COUNTS = {
     "queue_unacked": "tickets unacknowledged",
     "queue_total": "tickets in total",
 }
+
+_AWAITED = {
+    PendingCode.IMAGE_PULL: "for its image",
+    PendingCode.NO_NODE: "for a machine with room",
+    PendingCode.QUOTA: "for its quota",
+    PendingCode.BAD_SPEC: "in vain, as it is described wrongly",
+    PendingCode.VOLUME: "for its volume",
+    PendingCode.STARTING: "for its start",
+    PendingCode.HOST_UNREACHABLE: "for its host",
+}
+_WAITS = {WorkerState.PENDING: "waits", WorkerState.EXITED: "never began to run; it waited"}
 
 
 def why_workers(pool: str, decisions: Sequence[Decision], view: PoolView | None, now: datetime) -> Why:
@@ -37,6 +57,8 @@ def why_workers(pool: str, decisions: Sequence[Decision], view: PoolView | None,
     newest = decisions[0]
     sentences = [
         _who_is_there(newest.observed),
+        *_of_the_farm(newest.observed),
+        *_who_waits(newest.observed),
         *_how_they_came(decisions, now),
         *_what_is_done_now(decisions, now),
         *_in_numbers(newest),
@@ -85,6 +107,31 @@ def _who_is_there(seen: PoolObserved) -> str:
     return f"The pool {seen.pool} has {workers}{f' ({parts})' if parts else ''}; {work}."
 
 
+def _of_the_farm(seen: PoolObserved) -> Iterator[str]:
+    """What the pools hold together, where they share a maximum."""
+    if seen.farm is None or seen.workers is None:
+        return
+    present = sum(worker.state is not WorkerState.EXITED for worker in seen.workers)
+    others = (
+        ", ".join(f"{other.name} {other.held}{'' if other.seen else ', not seen yet'}" for other in seen.farm.others)
+        or "there is none"
+    )
+    together = present + sum(other.held for other in seen.farm.others)
+    yield f"All pools together hold {together} of at most {seen.farm.max_workers} places (the other pools: {others})."
+
+
+def _who_waits(seen: PoolObserved) -> Iterator[str]:
+    """Workers that their platform has not begun to run, or never began to; those of one reason in one sentence."""
+    found: dict[tuple[WorkerState, str], list[str]] = {}
+    for worker in seen.workers or ():
+        if worker.pending_code and worker.state in _WAITS:
+            about = f"{_AWAITED[worker.pending_code]}: {worker.pending_reason.rstrip('.') or 'no reason was given'}."
+            found.setdefault((worker.state, about), []).append(worker.name)
+    for (state, about), names in found.items():
+        more = f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
+        yield f"Worker {names[0]}{more} {_WAITS[state]} {about}"
+
+
 def _how_they_came(decisions: Sequence[Decision], now: datetime) -> Iterator[str]:
     """When workers were last started, and last asked to leave, as far as the record was looked through."""
     for verb, of in (("started", "start"), ("asked to leave", "drain")):
@@ -121,6 +168,8 @@ def _paused(view: PoolView | None) -> Iterator[str]:
         why = f": {view.intake.reason}" if view.intake.reason else ""
         waiting = _counted(view.waiting, "job")
         yield f"The pool is paused by {view.intake.by}{why}; {waiting} in it count as waiting, and start nobody."
+    for why in view.unserved if view is not None else ():
+        yield f"{why} Jobs that need it count as waiting, and start nobody."
 
 
 def _doubts(seen: PoolObserved) -> Iterator[str]:

@@ -19,14 +19,17 @@ class Executor(Protocol):
     async def list(self) -> tuple[WorkerInfo, ...]:
         """All workers that run, and the last ones that ended, of every pool.
 
-        `state` is `Running` or `Exited`, `age_seconds` counts from the start. What cannot be known is raised, never
-        answered as an empty list.
+        `state` is `Running` or `Exited`, `age_seconds` counts from the start. A worker that waits for its platform is
+        `Running` with a `pending_code` and a sentence; one that was taken away because it could not begin is `Exited`
+        with them. What `start` returned for is listed from then on. What cannot be known is raised, never answered as
+        an empty list.
         """
 
     async def start(self, name: str) -> None:
         """Start a worker by its name `<pool>-<slot>-<generation>`.
 
-        Idempotent: a name that was started before, by whomever, is never started again.
+        Idempotent: a name that was started before, by whomever, is never started again. Raises PermanentError when the
+        pool's settings can never work, with what is wrong in one sentence.
         """
 
     async def describe(self, name: str) -> WorkerInfo:
@@ -39,10 +42,22 @@ class Executor(Protocol):
         """
 
     async def reap(self) -> None:
-        """Note workers that ended, end what they left running, and forget the oldest of them. Called at every tick."""
+        """Note workers that ended, end what they left running, and forget the oldest of them. Called at every tick.
+
+        A worker that never began to run, and did not within its pool's bound, is taken away; none that ever ran is.
+        """
+
+    async def mark(self, idle: frozenset[str]) -> None:
+        """Tell the platform that it may move these workers, and none of the others. Called when the set changes.
+
+        A platform without such a notion does nothing.
+        """
 
     async def stop(self, seconds: float) -> tuple[str, ...]:
         """Ask all workers to stop (SIGTERM: finish within their grace or hand back), and wait so long at most.
 
         Returns the names of those that still run: they are left alone.
         """
+
+    async def aclose(self) -> None:
+        """Let go of the platform: connections, watches. Workers stay."""

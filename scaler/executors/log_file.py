@@ -23,15 +23,15 @@ class LogFile:
 
         With `more` it goes on reading for as long as `more()` says that the writer lives.
         """
-        offset = 0 if tail is None else await asyncio.to_thread(self._offset_of_tail, tail)
+        offset = 0 if tail is None else await asyncio.to_thread(self.offset_of_tail, tail)
         while True:
             last_look = more is None or not more()  # asked before reading: what was written until then is still read
-            while piece := await asyncio.to_thread(self._piece, offset, whole_lines=not last_look):
+            while piece := await asyncio.to_thread(self.piece, offset, whole_lines=not last_look):
                 offset += len(piece)
                 yield piece
             if last_look:
                 return
-            if await asyncio.to_thread(self._size) < offset:
+            if await asyncio.to_thread(self.size) < offset:
                 offset = 0  # it was bounded meanwhile
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -40,19 +40,20 @@ class LogFile:
 
         The writer appends, so it goes on at the new end; lines of the very moment may be lost.
         """
-        if self._size() > limit:
+        if self.size() > limit:
             with suppress(OSError):
                 shutil.copyfile(self._path, self._path.with_name(self._path.name + ".1"))
                 with self._path.open("r+b") as file:
                     file.truncate(0)
 
-    def _size(self) -> int:
+    def size(self) -> int:
+        """Its length in bytes; 0 while there is none."""
         try:
             return self._path.stat().st_size
         except OSError:
             return 0
 
-    def _piece(self, offset: int, *, whole_lines: bool) -> bytes:
+    def piece(self, offset: int, *, whole_lines: bool) -> bytes:
         """The next bytes, at most 64 KiB, cut behind a line's end where there is one."""
         try:
             with self._path.open("rb") as file:
@@ -65,9 +66,9 @@ class LogFile:
             return data[:end]
         return b"" if whole_lines and len(data) < _PIECE_BYTES else data
 
-    def _offset_of_tail(self, lines: int) -> int:
+    def offset_of_tail(self, lines: int) -> int:
         """Where the last `lines` lines begin, found backwards from the end."""
-        end = self._size()
+        end = self.size()
         if lines == 0:
             return end
         position, found = end, 0

@@ -161,6 +161,9 @@ class ProcessExecutor:
                     LogFile(self._folder / record.name / "agent.log").bound(_LOG_BYTES)
             await self._trim()
 
+    async def mark(self, idle: frozenset[str]) -> None:
+        """Nothing moves a local process."""
+
     async def stop(self, seconds: float) -> tuple[str, ...]:
         """SIGTERM to all workers; the names of those that still run after `seconds`."""
         self._look()
@@ -175,6 +178,9 @@ class ProcessExecutor:
             self._look()
         await self.reap()
         return running
+
+    async def aclose(self) -> None:
+        """There is nothing to let go of."""
 
     # ------------------------------------------------------------------------------------------------ looking
 

@@ -11,7 +11,6 @@ from itertools import count
 from buildyard.contracts.agents import AgentHealth, AgentState, AgentView, Capabilities
 from buildyard.contracts.api import (
     AgentList,
-    BuildList,
     BuildStatus,
     BuildSummary,
     Links,
@@ -120,8 +119,7 @@ class FakeProducer:
         self.trouble: BuildyardError | None = None
         self.drained: list[tuple[str, str]] = []
         self.asked_for_agents = 0
-        self.asked_for_builds: list[tuple[str | None, str | None, int | None]] = []
-        self.durations: list[float | None] = []
+        self.job_seconds: float | None = None
         self.status: BuildStatus | None = None
 
     async def pools(self) -> PoolList:
@@ -139,6 +137,7 @@ class FakeProducer:
             oldest_wait_seconds=self.oldest,
             agents=dict(present),
             generations=generations,
+            job_seconds=self.job_seconds,
         )
         return PoolList(pools=(view,), at=START)
 
@@ -146,13 +145,6 @@ class FakeProducer:
         self._answer()
         self.asked_for_agents += 1
         return AgentList(agents=tuple(agent_view(name, state) for name, state in self.registry.items()))
-
-    async def builds(
-        self, *, status: str | None = None, pool: str | None = None, limit: int | None = None
-    ) -> BuildList:
-        self._answer()
-        self.asked_for_builds.append((status, pool, limit))
-        return BuildList(builds=tuple(build_summary(seconds) for seconds in self.durations), next_cursor=None)
 
     async def build(self, build_id: str) -> BuildStatus:
         self._answer()
@@ -266,6 +258,8 @@ class FakeExecutor:
         self.text = b""
         self.read: list[tuple[str, bool, int | None]] = []
         self.stopped_within: list[float] = []
+        self.marked: list[frozenset[str]] = []
+        self.closed = False
 
     async def list(self) -> tuple[WorkerInfo, ...]:
         if self.trouble is not None:
@@ -299,6 +293,14 @@ class FakeExecutor:
     async def stop(self, seconds: float) -> tuple[str, ...]:
         self.stopped_within.append(seconds)
         return ()
+
+    async def mark(self, idle: frozenset[str]) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.marked.append(idle)
+
+    async def aclose(self) -> None:
+        self.closed = True
 
     def end(self, name: str, exit_code: int | None = 0) -> None:
         self.workers[name] = self.workers[name].model_copy(update={"state": "Exited", "exit_code": exit_code})

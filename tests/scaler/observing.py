@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from buildyard.contracts.scaling import PoolObserved, Reading, ScalingPolicy, Trust, WorkerState, WorkerView
+from buildyard.contracts.scaling import (
+    FarmPlaces,
+    PoolObserved,
+    PoolPlaces,
+    Reading,
+    ScalingPolicy,
+    Trust,
+    WorkerState,
+    WorkerView,
+)
 
 
 def known(value: int, trust: Trust = Trust.TRUSTED, cause: str = "") -> Reading:
@@ -37,6 +46,7 @@ def observed(
     failed_starts: int = 0,
     since_failed: float | None = None,
     job_seconds: float | None = None,
+    farm: FarmPlaces | None = None,
 ) -> PoolObserved:
     """An observation in which the broker agrees with the producer, unless told otherwise."""
 
@@ -60,4 +70,11 @@ def observed(
         failed_starts=failed_starts,
         seconds_since_failed_start=since_failed,
         job_seconds=job_seconds,
+        farm=farm,
     )
+
+
+def shared(most: int, held: int, wanted: int = 0, *, starving: bool = False) -> FarmPlaces:
+    """A farm in which one other pool, docker, holds so many of the places."""
+    other = PoolPlaces(name="docker", held=held, wanted=wanted, starving=starving)
+    return FarmPlaces(max_workers=most, others=(other,))

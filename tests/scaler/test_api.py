@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from buildyard.contracts.agents import AgentState
-from buildyard.contracts.api import DecisionList, HealthAnswer, Problem, ScalerHealth, WorkerList
+from buildyard.contracts.api import DecisionList, HealthAnswer, Problem, WorkerList
+from buildyard.contracts.health import ScalerHealth
 from buildyard.contracts.scaling import PoolConfig
 from buildyard.errors import BrokerUnavailable, ProducerUnavailable, TemporaryError, UnreadableMessage
 from buildyard.ports import Uncounted
@@ -112,6 +113,21 @@ async def test_workers_that_cannot_be_seen_are_a_problem_and_not_an_empty_list(a
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert (answer.json()["detail"], answer.json()["remedy"]) == ("The workers' folder cannot be read.", "Mount it.")
+
+
+async def test_workers_of_one_executor_are_shown_while_another_one_is_away(api: Api) -> None:
+    away = FakeExecutor(api.clock)
+    away.trouble = TemporaryError("The engine does not answer.")
+    status = ScalerStatus([api.loop], [away, api.executor], api.clock)
+    await api.executor.start("linux-1-1")
+
+    found = await status.workers()
+
+    assert [worker.name for worker in found.workers] == ["linux-1-1"]
+    assert found.troubles == ("The engine does not answer.",)
+    assert await status.executor_of("linux-1-1") is api.executor
+    with pytest.raises(TemporaryError, match="does not answer"):
+        await status.executor_of("docker-1-1")
 
 
 async def test_a_failure_of_our_own_tells_no_internals(api: Api) -> None:

@@ -28,7 +28,7 @@ from buildyard.errors import BrokerUnavailable, InvalidSettings
 from buildyard.ports import Depth, doorbell, jobs
 from buildyard.settings import load_settings
 from scaler import app
-from scaler.app import LateBroker, build_scaler, worker_environment
+from scaler.app import LateBroker, build_scaler
 from tests.scaler.fakes import FakeProducer
 from tests.scaler.processes import ended
 
@@ -237,6 +237,63 @@ async def test_without_a_producer_it_lives_and_says_what_is_missing(world: World
         assert await running.end() == 0
 
 
+async def test_of_two_scalers_one_stands_by_and_takes_over_when_the_other_is_killed(world: World) -> None:
+    world.producer.ready = 41
+    async with world.scaler() as leader:
+        await leader.decided("burst")
+        before = await leader.pids()
+        newest = (await leader.get("/decisions?limit=1")).json()["decisions"][0]["number"]
+        async with world.scaler("--stop-workers") as second:
+            health = await second.get("/healthz")
+            refused = await second.get("/decisions")
+            assert (health.status_code, health.json()["leads"]) == (200, False)
+            assert health.json()["checks"][0]["detail"].startswith(f"It stands by: {leader.url} (process ")
+            assert (await second.get("/healthz?leading=1")).status_code == 503
+            assert (await leader.get("/healthz?leading=1")).json()["leader"].startswith(leader.url)
+            assert (refused.status_code, refused.json()["remedy"]) == (503, "Ask the one that leads.")
+            assert (await second.pids()) == before
+
+            leader.process.kill()
+            await leader.process.wait()
+
+            async def decides() -> dict[str, Any] | None:
+                answer = await second.get(f"/decisions?since={newest}")
+                found: list[dict[str, Any]] = answer.json().get("decisions", [])
+                return found[-1] if found else None
+
+            decision = await eventually(decides)
+            assert decision["number"] > newest
+            assert decision["plan"]["code"] == "workers_coming"
+            assert await second.pids() == before
+            assert await second.end() == 0
+
+
+async def test_a_scaler_that_stands_by_stops_no_workers_when_it_ends(world: World) -> None:
+    world.producer.ready = 41
+    async with world.scaler("--stop-workers") as leader:
+        await leader.decided("burst")
+        async with world.scaler("--stop-workers") as second:
+            assert await second.end() == 0
+
+        workers = (await leader.get("/agents")).json()["workers"]
+        assert [worker["state"] for worker in workers] == ["Pending"] * 5
+        assert await leader.end() == 0
+
+
+async def test_pools_together_stay_below_the_maximum_of_the_farm(world: World) -> None:
+    world.pools_file.write_text("[farm]\nmax_workers = 3\n[pools.linux]\n[pools.arm]\n")
+    world.producer.ready = 41
+    async with world.scaler("--stop-workers", BUILDYARD_TICK_SECONDS="0.2") as running:
+        await running.decided("burst")
+
+        full = await running.decided("farm_at_maximum")
+
+        assert full["observed"]["farm"]["maxWorkers"] == 3
+        assert len(await running.pids()) == 3
+        assert "but 3 of the 3 places of all pools are taken." in full["plan"]["reason"]
+        assert await running.end() == 0
+
+
 async def test_a_port_that_is_taken_is_said_in_one_sentence(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -254,23 +311,6 @@ async def test_a_port_that_is_taken_is_said_in_one_sentence(world: World) -> Non
         f"The scaler cannot listen on 127.0.0.1:{port}: Address already in use. "
         "Set BUILDYARD_SCALER_PORT to a free port, or 0.\n"
     )
-
-
-def test_workers_get_every_setting_that_was_given_but_no_key_to_the_brokers_management(tmp_path: Path) -> None:
-    management = "http://admin:secret@127.0.0.1:15672"
-    settings = load_settings(
-        data_dir=tmp_path, token="s3cret", lease_seconds=5, pools_file=None, broker_management_url=management
-    )
-    inherited = {"PATH": "/bin", "BUILDYARD_TOKEN": "older", "BUILDYARD_BROKER_MANAGEMENT_URL": management}
-
-    environment = worker_environment(settings, inherited)
-
-    assert environment == {
-        "PATH": "/bin",
-        "BUILDYARD_DATA_DIR": str(tmp_path),
-        "BUILDYARD_TOKEN": "s3cret",
-        "BUILDYARD_LEASE_SECONDS": "5.0",
-    }
 
 
 async def test_a_wrong_setting_is_told_before_anything_runs(tmp_path: Path) -> None:

@@ -12,12 +12,11 @@ import pytest
 from buildyard.clock import SystemClock
 from buildyard.contracts.scaling import DecisionCode, PoolConfig, ScalingPolicy
 from buildyard.errors import ProducerUnavailable
-from buildyard.settings import load_pools, load_settings
-from scaler.app import IDLE_EXIT, build_scaler
+from buildyard.pools_file import load_pools
+from buildyard.settings import load_settings
+from scaler.app import build_scaler
 from scaler.executors.process import ProcessExecutor
-from scaler.loop import DURATIONS_SECONDS
-from scaler.readings import usual_duration
-from tests.scaler.fakes import FakeProducer, build_summary
+from scaler.executors.worker_settings import IDLE_EXIT
 from tests.scaler.test_loop import Farm
 
 POOLS = """
@@ -36,13 +35,13 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
     made.record.close()
 
 
-async def test_while_no_build_has_ended_each_job_gets_a_worker_and_then_as_many_as_drain_in_time(farm: Farm) -> None:
+async def test_while_no_job_has_ended_each_job_gets_a_worker_and_then_as_many_as_drain_in_time(farm: Farm) -> None:
     farm.waiting(4)
     first = await farm.tick()
-    farm.producer.durations = [20, None, 30, 40]
+    farm.producer.job_seconds = 30
     farm.waiting(9)
     farm.executor.workers.clear()
-    second = await farm.tick(DURATIONS_SECONDS)
+    second = await farm.tick(1)
 
     assert (len(first.plan.start), first.observed.job_seconds) == (4, None)
     assert (len(second.plan.start), second.observed.job_seconds) == (5, 30)
@@ -50,33 +49,24 @@ async def test_while_no_build_has_ended_each_job_gets_a_worker_and_then_as_many_
     assert "270 s of work are to be done within 60 s" in second.plan.reason
 
 
-async def test_durations_are_asked_for_now_and_then_and_kept_while_nobody_answers(farm: Farm) -> None:
-    farm.producer.durations = [7]
-    for _ in range(5):
-        await farm.tick(1)
-    assert farm.producer.asked_for_builds == [("succeeded", "linux", 50)]
+async def test_while_the_producer_is_away_no_duration_is_made_up_and_nobody_is_started(farm: Farm) -> None:
+    farm.producer.job_seconds = 7
+    farm.waiting(9)
+    farm.producer.trouble = ProducerUnavailable("The producer is away.")
 
-    async def broken(self: FakeProducer, **_: object) -> None:
-        raise ProducerUnavailable("The producer is away.")
+    decision = await farm.tick()
 
-    farm.producer.builds = broken.__get__(farm.producer)  # type: ignore[method-assign] # only this answer fails
-    assert (await farm.tick(DURATIONS_SECONDS)).observed.job_seconds == 7
+    assert (decision.observed.job_seconds, decision.plan.start) == (None, ())
+    assert decision.plan.code is DecisionCode.UNKNOWN_COUNT
 
 
-async def test_the_policy_burst_never_asks(tmp_path: Path) -> None:
+async def test_the_policy_burst_looks_at_no_durations(tmp_path: Path) -> None:
     farm = Farm(tmp_path)
-    await farm.tick()
+    farm.producer.job_seconds = 7
+    decision = await farm.tick()
     farm.record.close()
 
-    assert farm.producer.asked_for_builds == []
-
-
-def test_the_usual_duration_is_the_median_of_those_known() -> None:
-    builds = [build_summary(seconds) for seconds in (5, None, 1, 90)]
-    page = type("Page", (), {"builds": builds})
-
-    assert usual_duration(page) == 5  # type: ignore[arg-type] # only its builds are read
-    assert usual_duration(type("Page", (), {"builds": []})) is None  # type: ignore[arg-type] # as above
+    assert decision.observed.job_seconds is None
 
 
 def test_the_policy_is_chosen_by_name_in_the_pools_file(tmp_path: Path) -> None:
@@ -93,7 +83,9 @@ async def test_only_workers_of_an_elastic_pool_are_told_to_leave_when_idle(tmp_p
     file.write_text(POOLS)
     scaler = build_scaler(load_settings(data_dir=tmp_path, pools_file=file), {})
     await scaler.close()
-    assert scaler.executor._of_pools == {"quick": {IDLE_EXIT: "12.5"}}
+    executor = scaler.executors["process"]
+    assert isinstance(executor, ProcessExecutor)
+    assert executor._of_pools == {"quick": {IDLE_EXIT: "12.5"}}
 
     show = (sys.executable, "-c", f"import os; print('told', os.environ.get('{IDLE_EXIT}'), flush=True)")
     environment = {"PATH": os.environ["PATH"], "BUILDYARD_DATA_DIR": str(tmp_path)}

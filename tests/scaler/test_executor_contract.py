@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pytest
 
@@ -16,7 +16,9 @@ from buildyard.contracts.api import WorkerInfo
 from buildyard.errors import InvalidRequest, NotFound, TemporaryError
 from scaler.executors import Executor
 from scaler.executors.process import ProcessExecutor
+from tests.scaler.docker_harness import DockerHarness
 from tests.scaler.processes import ended
+from tests.scaler.ssh_yard import SshHarness
 
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 
@@ -35,6 +37,14 @@ class Harness(Protocol):
 
     async def close(self) -> None:
         """End every worker."""
+
+
+@runtime_checkable
+class Draining(Protocol):
+    """A harness whose executor only waits when it is to stop its workers."""
+
+    async def drain(self, name: str) -> None:
+        """Have a worker leave as it does when its producer asks it to."""
 
 
 class ProcessHarness:
@@ -63,7 +73,12 @@ class ProcessHarness:
             assert await executor.stop(10) == ()
 
 
-HARNESSES = {"process": ProcessHarness}
+HARNESSES: dict[str, Callable[[Path], Harness]] = {
+    "process": ProcessHarness,
+    "docker": DockerHarness,
+    "ssh": SshHarness,
+}
+"""The suite for Jobs is in `tests/cluster`, beside their cluster."""
 
 
 @pytest.fixture(params=HARNESSES)
@@ -71,6 +86,15 @@ async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     made = HARNESSES[request.param](tmp_path)
     yield made
     await made.close()
+
+
+async def leave(harness: Harness, executor: Executor) -> None:
+    """Have the workers leave: asked by their executor, or by somebody else where it may not end one."""
+    if isinstance(harness, Draining):
+        for worker in await executor.list():
+            await harness.drain(worker.name)
+    else:
+        assert await executor.stop(10) == ()
 
 
 async def only(executor: Executor) -> WorkerInfo:
@@ -147,7 +171,7 @@ async def test_a_successor_sees_the_end_of_a_worker_that_it_did_not_start(harnes
     await executor.start("linux-1-1")
     successor = harness.executor()
     worker = await only(successor)
-    await executor.stop(10)
+    await leave(harness, executor)
     await harness.gone(worker)
 
     assert (await only(successor)).state == "Exited"
@@ -207,7 +231,7 @@ async def test_following_a_log_gives_its_lines_at_once_and_ends_with_the_worker(
 
     async with aclosing(executor.logs("linux-1-1", follow=True)) as pieces:
         first = await anext(pieces)
-        await executor.stop(10)
+        await leave(harness, executor)
         rest = [piece async for piece in pieces]
 
     assert (first, rest) == (b"started --pool linux --name linux-1-1\n", [])
@@ -224,5 +248,28 @@ async def test_stop_names_the_workers_that_still_run(harness: Harness) -> None:
 
     worker = await only(executor)
     assert worker.state == "Running"
-    assert worker.pid is not None
-    os.kill(worker.pid, 9)
+    if worker.pid is not None:
+        os.kill(worker.pid, 9)
+
+
+async def test_marking_who_idles_disturbs_nobody(harness: Harness) -> None:
+    executor = harness.executor()
+    await executor.start("linux-1-1")
+    await executor.start("linux-2-1")
+
+    await executor.mark(frozenset({"linux-1-1"}))
+    await executor.mark(frozenset())
+
+    assert {worker.name: worker.state for worker in await executor.list()} == {
+        "linux-1-1": "Running",
+        "linux-2-1": "Running",
+    }
+
+
+async def test_letting_go_of_the_platform_leaves_its_workers(harness: Harness) -> None:
+    executor = harness.executor()
+    await executor.start("linux-1-1")
+
+    await executor.aclose()
+
+    assert (await only(harness.executor())).state == "Running"

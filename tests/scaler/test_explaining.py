@@ -165,6 +165,16 @@ async def test_what_if_takes_readings_for_granted(api: Api) -> None:
     assert (found.ticks, found.differences) == (0, ())
 
 
+async def test_what_if_bounds_all_pools_together(api: Api) -> None:
+    await ticks(api, 0, 45, 45)
+
+    found = await ask(api, "pool=linux&farmMaxWorkers=3&ticks=2")
+
+    assert (len(found.actual.start), len(found.instead.start)) == (5, 3)
+    assert found.instead.clamps == ("min(share 3 of 3 - present 0, free in the farm 3) = 3",)
+    assert (found.changed, found.started_instead) == (2, 6)
+
+
 @pytest.mark.parametrize(
     ("query", "status", "field"),
     [

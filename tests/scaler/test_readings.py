@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from buildyard.contracts.agents import AgentState, AgentView
 from buildyard.contracts.api import AgentList, PoolList, PoolView, WorkerInfo
-from buildyard.contracts.scaling import PoolConfig, PoolObserved, Trust, WorkerState
+from buildyard.contracts.scaling import PendingCode, PoolConfig, PoolObserved, Trust, WorkerState
 from buildyard.ports import Depth, Uncounted
 from scaler.decide import is_quiet
 from scaler.readings import Answer, Seen, failed_starts, join, observe, quiet, slot_of, worker_state
@@ -208,6 +208,23 @@ def test_a_running_worker_is_what_the_registry_says(agent: AgentState | None, ag
     view = agent_view("linux-1-1", agent) if agent else None
 
     assert worker_state(info("linux-1-1", age=age), view) is state
+
+
+def test_a_worker_that_waits_for_its_platform_is_pending_however_long_and_keeps_its_reason() -> None:
+    waits = {"pending_code": PendingCode.NO_NODE, "pending_reason": "No node has 64 cores."}
+    waiting = info("linux-1-1", age=600).model_copy(update=waits)
+    joined = info("linux-2-1").model_copy(update=waits)
+
+    first, second = join("linux", (waiting, joined), (agent_view("linux-2-1", AgentState.IDLE),), {2: 1})
+
+    assert (first.state, first.pending_code, first.pending_reason) == (WorkerState.PENDING, *waits.values())
+    assert (second.state, second.pending_code, second.pending_reason) == (WorkerState.IDLE, None, "")
+
+
+def test_a_worker_that_never_began_to_run_is_a_failed_start() -> None:
+    gone = info("linux-1-2", "Exited", age=40).model_copy(update={"pending_code": PendingCode.IMAGE_PULL})
+
+    assert failed_starts((gone,), {1: 1}) == (1, 40)
 
 
 def test_a_state_of_a_newer_producer_counts_as_unresponsive_and_breaks_nothing() -> None:

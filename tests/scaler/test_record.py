@@ -19,9 +19,10 @@ from buildyard.contracts.scaling import Decision, PoolObserved, WorkerState
 from scaler import journal
 from scaler import record as record_module
 from scaler.decide import decide
+from scaler.journal import _place
 from scaler.record import DecisionRecord, Wanted
 from tests.scaler.fakes import START
-from tests.scaler.observing import crowd, known, observed
+from tests.scaler.observing import crowd, known, observed, shared
 
 CALM = observed()
 WORK = observed(ready=1)
@@ -141,6 +142,7 @@ def test_a_wait_that_only_goes_on_is_no_news(tmp_path: Path) -> None:
         observed(workers=None),
         observed(generations={1: 1}),
         observed(failed_starts=1),
+        observed(farm=shared(9, held=1)),
     ],
 )
 def test_what_changes_in_substance_is_written(tmp_path: Path, other: PoolObserved) -> None:
@@ -233,6 +235,23 @@ def test_each_scaler_begins_a_file_of_its_own_and_not_too_many_of_them(
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"2026-11-21.{number}.jsonl" for number in (2, 3, 4)]
     assert sorted(line["number"] for line in lines(tmp_path)) == [3, 4, 5]
+
+
+def test_who_leads_again_goes_on_where_the_other_one_ended_in_a_new_file(tmp_path: Path) -> None:
+    one, other = DecisionRecord(tmp_path), DecisionRecord(tmp_path)
+    add(one)
+    other.go_on()
+    for _ in range(2):
+        add(other)
+    one.go_on()
+    add(one)
+    other.go_on()
+    add(other)
+    for record in (one, other):
+        record.close()
+
+    files = [lines for path in sorted(tmp_path.iterdir(), key=_place) for lines in path.read_text().splitlines()]
+    assert [json.loads(line).get("number") or json.loads(line)["to"] for line in files] == [1, 2, 3, 4, 5]
 
 
 def test_two_scalers_of_one_folder_write_to_files_of_their_own(tmp_path: Path) -> None:

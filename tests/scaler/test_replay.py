@@ -28,7 +28,7 @@ from scaler.history import entries, verified
 from scaler.record import DecisionRecord
 from scaler.verbs import run
 from tests.scaler.fakes import START
-from tests.scaler.observing import crowd, known, observed, unknown
+from tests.scaler.observing import crowd, known, observed, shared, unknown
 from tests.scaler.test_decide_properties import sights
 
 GOLDEN = Path(__file__).parent / "golden" / "recording.jsonl"
@@ -58,6 +58,10 @@ def one_of_each() -> Iterator[PoolObserved]:
             observed(workers=crowd(IDLE, PENDING, IDLE), quiet_seconds=30, generations={1: 4, 3: 2}),
             observed(workers=crowd(PENDING), quiet_seconds=30),
             observed(generations={1: 5}),
+            observed(ready=3, farm=shared(5, held=5)),
+            observed(ready=50, workers=crowd(BUSY, BUSY), farm=shared(4, held=0, wanted=9)),
+            observed(ready=50, workers=crowd(BUSY), farm=shared(6, held=1, wanted=9)),
+            observed(leases=3, workers=crowd(BUSY, IDLE, BUSY, BUSY), farm=shared(4, held=0, wanted=1, starving=True)),
         )
         for view in views:
             yield view.model_copy(update={"policy": policy})

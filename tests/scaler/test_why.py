@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 
 from buildyard.contracts.api import BuildStatus, PoolIntake, PoolView
-from buildyard.contracts.scaling import Decision, DecisionCode, PoolObserved, ScalingPolicy, WorkerState
+from buildyard.contracts.scaling import Decision, DecisionCode, PendingCode, PoolObserved, ScalingPolicy, WorkerState
 from scaler.decide import decide
 from scaler.reasons import MEANINGS, codes_table
 from scaler.why import why_build, why_workers
 from tests.scaler.fakes import START, build_status
-from tests.scaler.observing import crowd, observed, unknown
+from tests.scaler.observing import crowd, observed, shared, unknown, worker
 from tests.scaler.test_decide_properties import sights
 from tests.scaler.test_replay import one_of_each
 
@@ -48,6 +48,18 @@ CASES: dict[DecisionCode, tuple[PoolObserved, str]] = {
     DecisionCode.AT_MAXIMUM: (
         observed(ready=9, workers=crowd(*[BUSY] * 8), oldest=9),
         "Bounded by max_workers 8 - present 8 = 0.",
+    ),
+    DecisionCode.FARM_AT_MAXIMUM: (
+        observed(ready=3, farm=shared(5, held=5)),
+        "All pools together hold 5 of at most 5 places (the other pools: docker 5).",
+    ),
+    DecisionCode.FAIR_SHARE: (
+        observed(ready=50, workers=crowd(BUSY, BUSY), farm=shared(4, held=0, wanted=9)),
+        "Bounded by share 2 of 4, all in use.",
+    ),
+    DecisionCode.GIVES_WAY: (
+        observed(leases=3, workers=crowd(BUSY, IDLE, BUSY, BUSY), farm=shared(4, held=0, wanted=1, starving=True)),
+        "1 worker asked to leave: docker waits for workers below its fair share, and 4 are present here of a share of",
     ),
     DecisionCode.IDLE_WAIT: (
         observed(workers=crowd(IDLE), quiet_seconds=12),
@@ -110,6 +122,22 @@ def test_why_there_are_so_many_workers_says_when_they_came_and_when_others_left(
     assert "It has been so for 3 min 10 s." in told
 
 
+def test_why_nothing_starts_for_jobs_that_no_agent_suits() -> None:
+    lacks = "No agent of the pool linux has dotnet >=8 (linux-1-1 has 3.1.102)."
+    view = PoolView(
+        name="linux",
+        ready=0,
+        waiting=2,
+        leases=0,
+        oldest_wait_seconds=None,
+        agents={},
+        generations={},
+        unserved=(lacks,),
+    )
+
+    assert f"{lacks} Jobs that need it count as waiting, and start nobody." in sentences(decided(observed()), view=view)
+
+
 def test_why_nothing_starts_in_a_paused_pool() -> None:
     intake = PoolIntake(paused=True, reason="disk swap", by="ann")
     view = PoolView(
@@ -155,3 +183,28 @@ def test_a_build_that_waits_is_explained_by_its_pool_too() -> None:
 
     assert answer.code is DecisionCode.AT_MAXIMUM
     assert "Raise `max_workers` in the pools file if there is room for more." in answer.sentences
+
+
+def test_who_waits_for_its_platform_is_named_with_the_reason() -> None:
+    waits = {"pending_code": PendingCode.IMAGE_PULL, "pending_reason": "The registry has no image farm:7."}
+    workers = (
+        worker(1, PENDING).model_copy(update=waits),
+        worker(2, PENDING).model_copy(update=waits),
+        worker(3, WorkerState.EXITED).model_copy(update={"pending_code": PendingCode.QUOTA}),
+    )
+
+    told = sentences(decided(observed(ready=2, workers=workers)))
+
+    assert "Worker linux-1-1 (and 1 more like it) waits for its image: The registry has no image farm:7." in told
+    assert "Worker linux-3-1 never began to run; it waited for its quota: no reason was given." in told
+
+
+def test_a_back_off_says_why_the_last_worker_never_began() -> None:
+    gone = worker(1, WorkerState.EXITED).model_copy(
+        update={"pending_code": PendingCode.NO_NODE, "pending_reason": "No machine has 64 cores."}
+    )
+
+    plan = decide(observed(ready=2, workers=(gone,), failed_starts=1, since_failed=0.5))
+
+    assert plan.code is DecisionCode.START_BACKOFF
+    assert plan.reason.endswith("No machine has 64 cores.")
