@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from buildyard.cli.exits import INTERRUPTED, OK, perform
 from buildyard.errors import InvalidSettings
@@ -19,8 +20,12 @@ from tui.configuration import configuration_file, load
 from tui.source import Source
 from tui.themes import theme_name
 
+if TYPE_CHECKING:
+    from tui.app import FarmApp
+
 _HUNG_UP = 129
 _MOST_SECONDS_TO_END = 5.0
+_LOOK_SECONDS = 1.0
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -39,12 +44,13 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--theme", metavar="NAME", help="dark, light, high-contrast or colour-blind")
     parser.add_argument("--api-url", metavar="URL", help="where the producer listens [BUILDYARD_API_URL]")
     parser.add_argument("--scaler-url", metavar="URL", help="where the scaler listens [BUILDYARD_SCALER_URL]")
+    parser.add_argument("--browser", action="store_true", help=argparse.SUPPRESS)  # as textual-serve starts it
     parser.add_argument("--debug", action="store_true", help="show where an error arose")
     options = parser.parse_args(arguments)
     if (options.json or options.watch) and not options.once:
         parser.error("--json and --watch go with --once")
-    if options.write and (options.demo or options.replay is not None or options.once):
-        parser.error("--write needs a farm: it goes neither with --demo and --replay nor with --once")
+    if options.write and (options.demo or options.replay is not None or options.once or options.browser):
+        parser.error("--write needs a farm and a terminal: it goes neither with --demo and --replay nor with --once")
     return options
 
 
@@ -82,23 +88,38 @@ async def run(options: argparse.Namespace) -> int:
         width = shutil.get_terminal_size((120, 40)).columns
         await print_once(source, as_json=options.json, again=options.watch, width=width, utf8=shows_utf8())
         return OK
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+    if options.browser:
+        _end_with_parent()
+    elif not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         raise InvalidSettings(
             "The dashboard needs a terminal.", remedy="`buildyard tui --once` prints the overview without one."
         )
     from tui.app import FarmApp  # noqa: PLC0415 - Textual is not needed for the other ways
 
-    app = FarmApp(source, configuration, slow=options.slow, writable=options.write, utf8=shows_utf8())
+    utf8 = options.browser or shows_utf8()
+    app = FarmApp(source, configuration, slow=options.slow, writable=options.write, utf8=utf8)
     ended = _Ended(app)
     ended.listen()
     await app.run_async()
     return ended.code or app.return_code or OK
 
 
+def _end_with_parent() -> None:
+    """End as soon as whoever started this is gone: no terminal tells it so."""
+    parent, loop = os.getppid(), asyncio.get_running_loop()
+
+    def look() -> None:
+        if os.getppid() != parent:
+            os._exit(_HUNG_UP)
+        loop.call_later(_LOOK_SECONDS, look)
+
+    look()
+
+
 class _Ended:
     """Signals that ask for the end: the app leaves in order, so that the terminal is as it was."""
 
-    def __init__(self, app: object) -> None:
+    def __init__(self, app: FarmApp) -> None:
         self._app = app
         self.code = OK
 
@@ -111,8 +132,10 @@ class _Ended:
                 loop.add_signal_handler(number, self._end, code)
 
     def _end(self, code: int) -> None:
+        if code == INTERRUPTED and self._app.paging:
+            return  # ctrl-C is the pager's own affair while it has the terminal
         self.code = code
-        self._app.exit()  # type: ignore[attr-defined]
+        self._app.exit()
         # A terminal that is gone can block whoever writes to it: nothing may stay behind.
         asyncio.get_running_loop().call_later(_MOST_SECONDS_TO_END, os._exit, code)
 

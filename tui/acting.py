@@ -43,6 +43,8 @@ class Acting:
     def why_not(self) -> str:
         """Why nothing is changed from here, and how to come to where it is."""
         start = "`buildyard tui --write` shows a farm and can change it."
+        if self._app.looks_back:
+            return "This is the past: there is nothing to change. V shows what is now."
         if isinstance(self._app.source, Seekable):
             return f"This is a recording: there is nothing to change. {start}"
         if not isinstance(self._app.source, Changeable):
@@ -187,6 +189,7 @@ _MENU: dict[Verb, str] = {
     "retry_failed": "Retry failed part",
     "reprioritise": "Change priority",
     "drain": "Drain agent",
+    "undrain": "Undrain agent",
     "pause": "Pause or resume",
     "requeue": "Requeue dead letter",
     "drop": "Drop dead letter",
@@ -198,6 +201,7 @@ HANDLERS: dict[str, Callable[[Acting], object]] = {
     "act.retry_failed": lambda acting: acting.propose("retry_failed"),
     "act.reprioritise": lambda acting: acting.propose("reprioritise"),
     "act.drain": lambda acting: acting.propose("drain"),
+    "act.undrain": lambda acting: acting.propose("undrain"),
     "act.pause_intake": lambda acting: acting.propose("pause"),
     "act.requeue": lambda acting: acting.propose("requeue"),
     "act.drop": lambda acting: acting.propose("drop"),

@@ -1,4 +1,4 @@
-"""The dashboard's app: one task reads the source into the store, one timer draws what has changed.
+"""The dashboard's app: what was read is drawn by one timer, and keys do what the registry says.
 
 It never ends and never blanks because of a server: what is known stays on the screen, dimmed, with its age.
 """
@@ -12,23 +12,23 @@ from datetime import datetime
 from typing import cast
 
 from rich.text import Text
-from textual import work
 
 from tui import commands, screens, themes
 from tui.acting import Acting
 from tui.commands import Command
 from tui.configuration import Configuration
 from tui.copying import as_json
+from tui.exporting import Exported
 from tui.faults import Faults
 from tui.header import HeaderLine
 from tui.help import keys_that_work
 from tui.jumps import found
 from tui.panels import Panel
 from tui.screens.base import FarmScreen
+from tui.screens.exports import exported_of
 from tui.screens.menus import Choice, Page, Palette
 from tui.source import Advising, Interest, Seekable, Source
-from tui.state import Ref, Store
-from tui.state.events import Event
+from tui.state import Ref
 from tui.state.rows import Kind
 from tui.travel import TravellingApp
 from tui.widgets.columns import Layout
@@ -70,23 +70,17 @@ class FarmApp(TravellingApp):
         writable: bool = False,
         utf8: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(source)
         self.animation_level = "none"
-        self.source = source
         self.configuration = configuration or Configuration()
         self.keymap = self.configuration.keymap()
-        self.store = Store()
         self.writable = writable
         self.acting = Acting(self)
         self.faults = Faults()
         self.utf8 = utf8
         self.slow_seconds = SLOW_SECONDS if slow else 0.0
         self.there = screens.available()
-        self.heard: set[type] = set()
-        """Types of the events that ever came: what was never told of is loading, not empty."""
         self.paused = False
-        self._changed: set[Ref] = set()
-        self._all_changed = False
         self._opened: dict[commands.Screen, FarmScreen] = {}
         self._history: list[commands.Screen] = []
         self._began: datetime | None = None
@@ -99,39 +93,11 @@ class FarmApp(TravellingApp):
             self.register_theme(theme)
         self.theme = self.configuration.theme
         self.open_screen("overview")
-        self._read()
+        self.read_present()
         self.set_interval(max(DRAW_SECONDS, self.slow_seconds), self.draw)
         self.set_interval(1.0, self.tell_time)
         for problem in self.keymap.problems:
             self.tell(problem.sentence)
-
-    @work(exclusive=True, exit_on_error=False)
-    async def _read(self) -> None:
-        """The one task that reads the source."""
-        source = self.source
-        async with source:
-            self.watch_anew()
-            generation = source.generation if isinstance(source, Seekable) else 0
-            async for events in source.batches():
-                if isinstance(source, Seekable) and source.generation != generation:
-                    generation = source.generation
-                    self._begin_anew()
-                for event in events:
-                    self._take(event)
-
-    def _take(self, event: Event) -> None:
-        self.heard.add(type(event))
-        try:
-            self._changed |= self.store.apply(event)
-            if self.tape is not None:
-                self.tape.add(event, self.source.now())
-        except Exception as error:  # noqa: BLE001 - one event that cannot be taken in must not end the dashboard
-            self.note_fault(f"an event that could not be taken in: {type(event).__name__}", error)
-
-    def _begin_anew(self) -> None:
-        self.store = Store()
-        self.heard.clear()
-        self._all_changed = True
 
     def draw(self) -> None:
         """Bring the screen up to date with what has changed."""
@@ -261,7 +227,8 @@ class FarmApp(TravellingApp):
         if self.tape is not None:
             words.append("full" if self.tape.full else "recording")
         if isinstance(self.source, Seekable):
-            words.append("replay paused" if self.source.paused else "replay")
+            shown = "past" if self.looks_back else "replay"
+            words.append(f"{shown} paused" if self.source.paused else shown)
         if under_way := self.acting.activity.under_way:
             words.append(f"acting {under_way}")
         words.append("RW" if self.acting.allowed else "RO")
@@ -287,7 +254,14 @@ class FarmApp(TravellingApp):
             return not self.acting.allowed
         if command.id == "scaler.what_if":
             return not isinstance(self.source, Advising)
-        return command.group == "Time travel" and isinstance(self.source, Seekable) == (command.id == "time.record")
+        if command.id in {"time.record", "time.save"}:
+            return self.is_web or isinstance(self.present, Seekable)
+        return command.id in {"time.forward", "time.live"} and not isinstance(self.source, Seekable)
+
+    def exported(self) -> Exported | None:
+        """What the focused panel has to take out."""
+        screen = self.farm_screen
+        return exported_of(screen) if screen is not None else None
 
     def do_go_palette(self) -> None:
         """Jump anywhere, or run a command by its name."""

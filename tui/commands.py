@@ -149,6 +149,8 @@ _LOOK = (
         ("look.logs", "l", "Log", "The log of what the cursor is on.", 2),
         ("look.copy", "y", "Copy", "Copy the line or row, over SSH too.", 0),
         ("look.copy_json", "Y", "Copy JSON", "Copy it as JSON.", 0),
+        ("look.pager", "ctrl+o", "Pager", "Open the log, or what is known of this, in your pager.", 0),
+        ("look.save", "S", "Save", "Write the log, filtered or all, or what is known of this, to a file.", 0),
         ("look.zoom", "z", "Zoom", "Give the panel the whole screen, or take it back.", 0),
         ("look.pause", "p", "Pause display", "Hold the display still; nothing is lost meanwhile.", 0),
     ),
@@ -179,8 +181,6 @@ _LOGS = _in(
         ("log.marker", "M", "Marker", "Draw a line here, to see what is new.", 0),
         ("log.expand", "e", "Expand", "The whole line, however long; JSON one field a row.", 0),
         ("log.order", "o", "Order", "By time, or one source after the other.", 0),
-        ("log.pager", "ctrl+o", "Pager", "Open the log in $PAGER.", 0),
-        ("log.save", "S", "Save", "Write the lines to a file, filtered or all.", 0),
     ),
 )
 _SCALER = _on(
@@ -219,6 +219,13 @@ _ACT = (
         _of(
             "Act",
             ("act.pause_intake", "I", "Pause or resume", "Let a pool hand out nothing more, or let it again.", 0),
+        ),
+        writes=True,
+    ),
+    *_on(
+        ["overview", "builds", "build", "queues", "queue"],
+        _of(
+            "Act",
             ("act.requeue", "E", "Requeue dead letter", "Build a dead letter again, as a new build.", 0),
             ("act.drop", "X", "Drop dead letter", "Give a dead letter up, with a reason.", 0),
         ),
@@ -228,10 +235,10 @@ _ACT = (
 _TIME = _of(
     "Time travel",
     ("time.record", "r", "Record", "Record what happens to a file, or stop doing so.", 0),
-    ("time.save", "", "Save incident", "Write the last minutes to a file that others can open.", 0),
-    ("time.back", "<", "Back in time", "Ten seconds back.", 0),
+    ("time.save", "W", "Save incident", "Write the last minutes to a file that others can open.", 0),
+    ("time.back", "<", "Back in time", "Ten seconds back, also in a live farm: its last minutes are kept.", 0),
     ("time.forward", ">", "Forward in time", "Ten seconds forward.", 0),
-    ("time.live", "V", "Back to live", "Show what is now.", 0),
+    ("time.live", "V", "Back to live", "Show what is now; of a recording its end.", 0),
 )
 _PROGRAM = _of(
     "Program",

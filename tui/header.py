@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rich.cells import cell_len
+from textual import events
+from textual.message import Message
 from textual.strip import Strip
 
 from tui import format as shown
@@ -77,6 +79,13 @@ class Header(LineView):
 
     DEFAULT_CSS = "Header { height: 1; dock: top; background: $panel; }"
 
+    class TabChosen(Message):
+        """A tab was clicked; `key` is what opens its screen."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
     def __init__(self) -> None:
         super().__init__()
         self._line: HeaderLine | None = None
@@ -89,6 +98,19 @@ class Header(LineView):
         if pieces != self._pieces:
             self._pieces = pieces
             self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a tab opens its screen."""
+        at = 0
+        names = {f"{key} {name}": key for key, name, _ in self._line.tabs} if self._line else {}
+        for text, _ in self._pieces:
+            at += cell_len(text)
+            if event.x < at:
+                word = text.strip(" []")
+                key = names.get(word, word)
+                if key in names.values():
+                    self.post_message(self.TabChosen(key))
+                return
 
     def on_resize(self) -> None:
         """Lay out for the new width."""

@@ -17,7 +17,9 @@ from buildyard.errors import (
 )
 from tui.state import Ref
 
-Verb = Literal["cancel", "retry", "retry_failed", "reprioritise", "drain", "pause", "resume", "requeue", "drop"]
+Verb = Literal[
+    "cancel", "retry", "retry_failed", "reprioritise", "drain", "undrain", "pause", "resume", "requeue", "drop"
+]
 Outcome = Literal["Done", "Refused", "Unknown"]
 
 

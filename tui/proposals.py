@@ -101,6 +101,13 @@ _KINDS: Mapping[Verb, _Kind] = {
         "POST /api/v1/agents/NAME/drain",
         "optional",
     ),
+    "undrain": _Kind(
+        "agent",
+        "Undrain",
+        "agent",
+        "Each takes work again when what it has in hand is done. One that is just leaving may still leave.",
+        "POST /api/v1/agents/NAME/undrain",
+    ),
     "pause": _Kind(
         "pool",
         "Pause",
@@ -211,7 +218,7 @@ def _why_not(store: Store, verb: Verb, ref: Ref, priority: str) -> str:
         build = store.builds.get(ref.id)
         return _OF_BUILDS[verb](build, priority) if build else "it is not known any more"
     if ref.kind == "agent":
-        return _why_not_drained(store, ref.id)
+        return _why_not_drained(store, ref.id) if verb == "drain" else _why_not_undrained(store, ref.id)
     if ref.kind == "pool":
         return _why_not_set(store, ref.id, paused=verb == "pause")
     return "" if ref.id in store.dead else "it is no dead letter that waits for a person"
@@ -233,6 +240,13 @@ def _why_not_drained(store: Store, name: str) -> str:
     if agent.view is None:
         return "it has not joined yet"
     return "it drains already" if agent.state == "Draining" else ""
+
+
+def _why_not_undrained(store: Store, name: str) -> str:
+    agent = store.agents.get(name)
+    if agent is None or not agent.present:
+        return "it is not there any more"
+    return "" if agent.state == "Draining" else "it does not drain"
 
 
 def _not_cancelled(build: BuildRow, _: str) -> str:

@@ -5,6 +5,7 @@ A file is a row of zstd frames, each some seconds of JSON lines. The first line 
     {"buildyard": "recording", "v": 1, "began": "2026-11-21T09:30:00.000Z", "version": "0.1.0", "title": "…"}
 
 and every other one is an event: `t` milliseconds after `began`, `k` its kind, `e` the event in the API's own shapes.
+With `from` in the first line, what was told in so many milliseconds after `began` is not in the file.
 A kind that is not known is passed over, so that an older dashboard plays what a slightly newer one wrote; another `v`
 is refused. Answers that come every second are written every `THIN_SECONDS`; events, decisions and logs all are.
 
@@ -15,9 +16,10 @@ A recording ends when it is `MOST_BYTES` long, and says so; it is readable up to
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -46,7 +48,11 @@ _FRAME_BYTES = 256 << 10
 _FRAME_SECONDS = 5.0
 _MOST_FRAME_BYTES = 64 << 20
 """Of a frame once it is unpacked; none of ours comes near."""
+_MOST_MILLISECONDS = 1 << 42
+"""More than a century: what is longer is no time."""
 _EVERY_SECOND = PoolsSeen | AgentsSeen | WorkersSeen | BuildsSeen | DeadSeen | HealthSeen | SourceSeen
+
+_WHOLE = re.compile(r'\{"t":\d+,"k":"(AgentsSeen|WorkersSeen|DeadSeen)"')
 
 _HIDDEN = "***"
 _NAMED_SO = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)"
@@ -70,6 +76,15 @@ class Header:
     began: datetime
     title: str
     version: str
+    from_: int = 0
+    """Milliseconds after `began` at which it begins to tell."""
+
+    def line(self) -> str:
+        """The first line of a file."""
+        fields = {"buildyard": "recording", "v": FORMAT, "began": rfc3339(self.began), "version": self.version}
+        return json.dumps(
+            {**fields, "title": without_secrets(self.title), **({"from": self.from_} if self.from_ else {})}
+        )
 
 
 # ---------------------------------------------------------------- one event as a line
@@ -113,6 +128,38 @@ def without_secrets(text: str) -> str:
 # ---------------------------------------------------------------- writing
 
 
+class Thinning:
+    """Which of the answers that come every second are left out; events, decisions and logs never are."""
+
+    def __init__(self, every: float = THIN_SECONDS) -> None:
+        self._every = every
+        self._kept: dict[object, float] = {}
+
+    def leaves_out(self, event: Event, seconds: float) -> bool:
+        """Whether one of its kind was kept less than `every` seconds ago."""
+        if not isinstance(event, _EVERY_SECOND):
+            return False
+        key: object = type(event).__name__
+        if isinstance(event, SourceSeen):
+            key = (event.source, event.connection, event.cause)
+        elif isinstance(event, HealthSeen):
+            key = (key, event.source)
+        elif isinstance(event, BuildsSeen):
+            key = event.builds
+        known = self._kept.get(key)
+        if known is not None and seconds - known < self._every:
+            return True
+        if len(self._kept) > 200:  # noqa: PLR2004 - pages of builds; older ones are written once more
+            self._kept.clear()
+        self._kept[key] = seconds
+        return False
+
+
+def packed(lines: Iterable[str]) -> bytes:
+    """Lines as one frame."""
+    return zstd.compress("".join(f"{line}\n" for line in lines).encode(), 6)
+
+
 class Recorder:
     """Writes a recording; use it as a context manager. Time is an argument throughout."""
 
@@ -120,11 +167,10 @@ class Recorder:
         self._file = file
         self._began = began
         self._most = most_bytes
-        header = {"buildyard": "recording", "v": FORMAT, "began": rfc3339(began), "version": buildyard.__version__}
-        self._lines = [json.dumps({**header, "title": without_secrets(title)})]
+        self._lines = [Header(began, title, buildyard.__version__).line()]
         self._waiting = len(self._lines[0])
         self._frame_began = 0.0
-        self._thinned: dict[object, float] = {}
+        self._thinning = Thinning()
         self.written = 0
         """Bytes in the file."""
         self.full = False
@@ -139,7 +185,7 @@ class Recorder:
     def add(self, event: Event, now: datetime) -> None:
         """Write an event down."""
         seconds = max(0.0, (now - self._began).total_seconds())
-        if self.full or self._is_thinned(event, seconds):
+        if self.full or self._thinning.leaves_out(event, seconds):
             return
         line = encoded(event, int(seconds * 1000))
         self._lines.append(line)
@@ -152,7 +198,7 @@ class Recorder:
         """Write what waits; the file can be read up to here."""
         if not self._lines or self.full:
             return
-        frame = zstd.compress("".join(f"{line}\n" for line in self._lines).encode(), 6)
+        frame = packed(self._lines)
         self._lines.clear()
         self._waiting = 0
         if self.written + len(frame) > self._most:
@@ -162,23 +208,10 @@ class Recorder:
         self._file.flush()
         self.written += len(frame)
 
-    def _is_thinned(self, event: Event, seconds: float) -> bool:
-        if not isinstance(event, _EVERY_SECOND):
-            return False
-        key: object = type(event).__name__
-        if isinstance(event, SourceSeen):
-            key = (event.source, event.connection, event.cause)
-        elif isinstance(event, HealthSeen):
-            key = (key, event.source)
-        elif isinstance(event, BuildsSeen):
-            key = event.builds
-        known = self._thinned.get(key)
-        if known is not None and seconds - known < THIN_SECONDS:
-            return True
-        if len(self._thinned) > 200:  # noqa: PLR2004 - pages of builds; older ones are written once more
-            self._thinned.clear()
-        self._thinned[key] = seconds
-        return False
+
+def owners_file(path: Path) -> BinaryIO:
+    """A new file that its owner alone may read, from its first byte on. FileExistsError and other OSErrors."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 # ---------------------------------------------------------------- reading
@@ -197,17 +230,34 @@ class Recording:
     @property
     def span(self) -> tuple[datetime, datetime]:
         """Its first and its last moment."""
-        return self.header.began, self.header.began + timedelta(milliseconds=self._last)
+        began, first = self.header.began, self.header.from_
+        return began + timedelta(milliseconds=first), began + timedelta(milliseconds=max(first, self._last))
 
-    def since(self, milliseconds: int) -> Iterator[tuple[int, Event]]:
-        """(milliseconds, event) from a moment on, in order of time."""
-        first = max((place for place, (start, _) in enumerate(self._frames) if start <= milliseconds), default=0)
+    def since(self, milliseconds: int, *, target: float = 0) -> Iterator[tuple[int, Event]]:
+        """(milliseconds, event) from a moment on, in order of time; counted from the beginning of `span`.
+
+        Of whole answers before `target` only the last of each kind is given: the later one says all of it again.
+        """
+        begin = self.header.from_
+        milliseconds += begin
+        told: dict[str, str] = {}
+        first = max((place for place, (start, _) in enumerate(self._frames) if start < milliseconds), default=0)
         for _, frame in self._frames[first:]:
             for line in _unpacked(frame).splitlines():
-                if line.startswith('{"t":'):
-                    at, event = _tolerantly(line)
-                    if event is not None and at >= milliseconds:
-                        yield at, event
+                if not line.startswith('{"t":'):
+                    continue
+                if told or target:
+                    if _time(line) < target + begin:
+                        if (kind := _WHOLE.match(line)) is not None:
+                            told[kind[1]] = line
+                            continue
+                    else:
+                        late, told, target = list(told.values()), {}, 0
+                        yield from ((at - begin, event) for at, event in map(_tolerantly, late) if event is not None)
+                at, event = _tolerantly(line)
+                if event is not None and at >= milliseconds:
+                    yield at - begin, event
+        yield from ((at - begin, event) for at, event in map(_tolerantly, told.values()) if event is not None)
 
 
 def opened(path: Path) -> Recording:
@@ -243,17 +293,17 @@ def _header(path: Path, line: str) -> Header:
     try:
         fields = json.loads(line)
         version, ours = fields["v"], fields["buildyard"] == "recording"
-        began = datetime.fromisoformat(fields["began"])
+        began, from_ = datetime.fromisoformat(fields["began"]), int(fields.get("from", 0))
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidRequest(f"{path} is no recording of Buildyard.") from error
-    if not ours or began.tzinfo is None:
+    if not ours or began.tzinfo is None or not 0 <= from_ < _MOST_MILLISECONDS:
         raise InvalidRequest(f"{path} is no recording of Buildyard.")
     if version != FORMAT:
         raise InvalidRequest(
             f"{path} is a recording of format {version!r}; this dashboard reads format {FORMAT}.",
             remedy="Open it with the version of Buildyard that wrote it, or a newer one.",
         )
-    return Header(began, str(fields.get("title", "")), str(fields.get("version", "")))
+    return Header(began, str(fields.get("title", "")), str(fields.get("version", "")), from_)
 
 
 def _frames(data: bytes) -> Iterator[bytes]:

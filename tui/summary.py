@@ -6,7 +6,7 @@ The Overview screen draws it and `--once` prints it, so that both say the same.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import nlargest
@@ -37,6 +37,14 @@ class Concern:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """One figure of the whole farm. None is unknown, never 0."""
+
+    label: str
+    value: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ScalerLine:
     """What the scaler decided last about a pool. None is unknown, never 0."""
 
@@ -47,6 +55,23 @@ class ScalerLine:
     reason: str
     at: datetime
     number: int
+
+
+def cards(store: Store) -> tuple[Card, ...]:
+    """What the farm holds and has done: jobs that wait, tickets unacknowledged, jobs that run, jobs worked off."""
+    pools = store.pools.values()
+    return (
+        Card("queue depth", _sum(pool.ready for pool in pools)),
+        Card("unacknowledged", _sum(pool.unacked for pool in pools)),
+        Card("active jobs", _sum(pool.view.leases if pool.view else None for pool in pools)),
+        Card("consumed in 24 h", _sum(agent.processed for agent in store.agents.values() if agent.view)),
+    )
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """All together; unknown where one of them is, or there is none."""
+    found = list(values)
+    return None if not found or None in found else sum(value for value in found if value is not None)
 
 
 def queue_line(store: Store, pool: PoolRow, now: datetime) -> QueueLine:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from tui.recording import SUFFIX, Recorder
+from tui.recording import SUFFIX, Recorder, owners_file
 from tui.state.events import Event
 
 
@@ -22,8 +22,7 @@ class Tape:
     def beginning(cls, folder: Path, now: datetime, title: str) -> Self:
         """Begin a new file in a folder, readable by its owner alone. OSError where that cannot be."""
         path = folder / f"buildyard-{now:%Y%m%d-%H%M%S}{SUFFIX}"
-        file = path.open("xb")
-        path.chmod(0o600)
+        file = owners_file(path)
         return cls(path, file, Recorder(file, now, title))
 
     @property

@@ -1,26 +1,26 @@
-"""Time travel: recording what a source tells, and moving in a recording."""
+"""Time travel: recording what a source tells, saving its last minutes, and moving in them or in a recording."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
 
-from tui.source import Seekable, Source
+from tui.reading import ReadingApp
+from tui.source import Seekable
+from tui.source.replay import Replay
 from tui.tape import Tape
-from tui.windows import WindowedApp
 
 _STEP = timedelta(seconds=10)
 
 
-class TravellingApp(WindowedApp):
-    """An app whose source can be recorded or, where it is a recording, moved in."""
+class TravellingApp(ReadingApp):
+    """An app whose source can be recorded and looked back at or, where it is a recording, moved in."""
 
-    source: Source
+    def stamp(self) -> str:
+        """The time, for names of files."""
+        return f"{self.source.now():%Y%m%d-%H%M%S}"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.tape: Tape | None = None
-        """What is being recorded."""
+    # ---------------------------------------------------------------- to a file
 
     def do_time_record(self) -> None:
         """Begin a recording, or end it."""
@@ -30,11 +30,23 @@ class TravellingApp(WindowedApp):
             self.tell(f"Recorded in {path}; buildyard tui --replay {path} plays it.")
             return
         try:
-            self.tape = Tape.beginning(Path.cwd(), self.source.now(), self.source.title)
+            self.tape = Tape.beginning(Path.cwd(), self.present.now(), self.present.title)
         except OSError as error:
             self.tell(f"Nothing can be recorded here: {error.strerror or error}.")
         else:
             self.tell(f"Recording into {self.tape.path}; the same key ends it.")
+
+    def do_time_save(self) -> None:
+        """Write what is kept of the last minutes."""
+        if self.black_box is None:
+            self.tell("Nothing was told yet that could be saved.")
+            return
+        try:
+            path = self.black_box.save(Path.cwd(), f"{self.present.now():%Y%m%d-%H%M%S}")
+        except OSError as error:
+            self.tell(f"It cannot be saved here: {error.strerror or error}.")
+        else:
+            self.tell(f"The last minutes are in {path}; buildyard tui --replay {path} plays them.")
 
     def on_unmount(self) -> None:
         """What was recorded is whole."""
@@ -45,13 +57,29 @@ class TravellingApp(WindowedApp):
             self.tape.close()
             self.tape = None
 
+    # ---------------------------------------------------------------- back and forth
+
     def do_time_back(self) -> None:
         """Ten seconds back."""
-        self._step(-_STEP)
+        if isinstance(self.source, Seekable):
+            self._step(-_STEP)
+        elif self.black_box is not None:
+            now = self.present.now()
+            past = Replay(self.black_box.recording(), title=self.present.title)
+            past.seek(now - _STEP)
+            self.show_past(past)
 
     def do_time_forward(self) -> None:
         """Ten seconds forward."""
         self._step(_STEP)
+
+    def do_time_live(self) -> None:
+        """What is now; of a recording, which has no now, its end."""
+        if self.looks_back:
+            self.show_present()
+        elif isinstance(self.source, Seekable):
+            self.source.seek(self.source.span[1])
+            self.tell("This is the end of the recording. `buildyard tui` shows a farm as it is now.")
 
     def _step(self, by: timedelta) -> None:
         if isinstance(self.source, Seekable):

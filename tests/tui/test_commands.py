@@ -55,7 +55,7 @@ def test_the_keys_of_the_screen_map_do_what_it_says() -> None:
         assert command.id == command_id
     logs = {"f": "log.follow", "w": "log.wrap", "t": "log.timestamps", "c": "log.labels", "L": "log.level",
             "M": "log.marker", "[": "log.previous_error", "]": "log.next_error", "e": "log.expand", "o": "log.order",
-            "ctrl+o": "log.pager", "S": "log.save"}  # fmt: skip
+            "ctrl+o": "look.pager", "S": "look.save"}  # fmt: skip
     for key, command_id in logs.items():
         command = keymap.command_for(key, LOG)
         assert command is not None

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildyard.contracts.api import HealthAnswer, ProcessUse
+from buildyard.contracts.api import HealthAnswer
+from buildyard.contracts.health import ProcessUse
 from tests.tui.app.farms import dashboard_of, ready, screen_text
 from tests.tui.samples import at, decision, pool
 from tests.tui.screens.builds_farm import farm

@@ -92,6 +92,12 @@ def test_one_can_begin_in_the_middle(tmp_path: Path) -> None:
     assert later == [event for n, event in events if n >= 100]
 
 
+def test_nothing_is_left_out_of_what_was_told_at_one_moment(tmp_path: Path) -> None:
+    lines = tuple(e.LogLine(f"{n} {'x' * 1000}", n) for n in range(1, 301))
+    events: list[tuple[float, e.Event]] = [(0, e.LogSeen(f"build/{n}", lines)) for n in range(5)]
+    assert [event for _, event in opened(written(tmp_path / "x.farm", events)).since(0)] == [one for _, one in events]
+
+
 def test_answers_that_come_every_second_are_thinned_and_news_are_not(tmp_path: Path) -> None:
     events: list[tuple[float, e.Event]] = []
     for n in range(60):

@@ -313,5 +313,6 @@ class _Tape:
         self._told = told
         self.header = type("Header", (), {"title": "tape"})
 
-    def since(self, milliseconds: int) -> object:
+    def since(self, milliseconds: int, *, target: float = 0) -> object:
+        assert target >= 0
         return iter([one for one in self._told if one[0] >= milliseconds])

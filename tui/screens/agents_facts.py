@@ -34,6 +34,7 @@ def agent_facts(store: Store, line: AgentLine, *, utf8: bool = True) -> list[Fac
         Fact("state", f"{mark.sign(utf8=utf8)} {mark.word}", mark.tone),
         Fact("why", why(line)),
         *_work(line),
+        *_worked(line),
         *_process(line),
         *_machine(agent),
         *_starter(store, agent),
@@ -58,9 +59,11 @@ def _reason(agent: AgentRow) -> str:
 
 
 def _pending(line: AgentLine) -> str:
-    waited = line.age
+    waited, worker = line.age, line.agent.worker
     if waited is None:
         return "It was started, and has not joined yet."
+    if worker is not None and worker.pending_code:
+        return f"It was started {shown.age(waited)} ago, and its platform has not begun to run it: {_unmet(worker)}"
     late = " That is long: it no longer counts as on its way." if waited > _JOIN_SECONDS else ""
     return f"It was started {shown.age(waited)} ago, and has not joined yet.{late}"
 
@@ -97,7 +100,14 @@ def _idle(_: AgentLine) -> str:
 
 
 def _exited(line: AgentLine) -> str:
-    return f"Its process has ended{_exit(line.agent.worker)}."
+    worker = line.agent.worker
+    if worker is not None and worker.pending_code:
+        return f"It never began to run, and was taken away: {_unmet(worker)}"
+    return f"Its process has ended{_exit(worker)}."
+
+
+def _unmet(worker: WorkerInfo) -> str:
+    return worker.pending_reason or f"{str(worker.pending_code).replace('_', ' ')}."
 
 
 def _exit(worker: WorkerInfo | None) -> str:
@@ -124,6 +134,13 @@ _WHY: Mapping[str, Callable[[AgentLine], str]] = {
     "Lost": _lost,
     "Exited": _exited,
 }
+
+
+def _worked(line: AgentLine) -> list[Fact]:
+    view = line.agent.view
+    if view is None or view.jobs_done is None:
+        return []
+    return [Fact("jobs done", f"{shown.count(view.jobs_done)}, and {shown.count(view.jobs_failed)} failed, in 24 h")]
 
 
 def _work(line: AgentLine) -> list[Fact]:
@@ -158,6 +175,9 @@ def _process(line: AgentLine) -> list[Fact]:
         lines.append(Fact("scaler", "knows no process of this name", "muted"))
     else:
         lines.append(Fact("scaler", f"says {worker.state or shown.UNKNOWN}{_exit(worker)}"))
+        lines += [Fact(label, text) for label, text in (("phase", worker.phase), ("node", worker.node)) if text]
+        if worker.restarts:
+            lines.append(Fact("restarts", str(worker.restarts), "warning"))
     if view is None:
         lines.append(Fact("producer", "does not know it: it has not joined", "waiting"))
     else:

@@ -95,6 +95,8 @@ def agent_columns(*, utf8: bool = True) -> list[Column[AgentLine]]:
         Column("agent", "agent", lambda line: Cell(line.agent.name), 16, priority=9),
         Column("pool", "pool", lambda line: Cell(line.agent.pool, "muted"), 9, priority=3),
         Column("job", "works on", _job, 22, grow=True, priority=8),
+        Column("done", "done", lambda line: _worked(line, failed=False), 6, right=True, priority=7, sort=_done),
+        Column("failed", "failed", lambda line: _worked(line, failed=True), 6, right=True, priority=5, sort=_failed),
         _timed("for", "for", lambda line: line.works_for, _elapsed, priority=7),
         _timed("heard", "heard", lambda line: line.heard, _heard, priority=6),
         Column("load", "load", _load, 5, right=True, priority=4, sort=_load_value),
@@ -126,6 +128,22 @@ def _job(line: AgentLine) -> Cell:
     stage = f" {line.build.stage}" if line.build.stage else ""
     text = f"{line.build.project} {named}{stage}"
     return Cell(text, parts=((f"{line.build.project} ", "plain"), (named, "muted"), (stage, "active")))
+
+
+def _done(line: AgentLine) -> int | None:
+    return line.agent.view.jobs_done if line.agent.view else None
+
+
+def _failed(line: AgentLine) -> int | None:
+    return line.agent.view.jobs_failed if line.agent.view else None
+
+
+def _worked(line: AgentLine, *, failed: bool) -> Cell:
+    """How many jobs it has worked off within the last day."""
+    count = _failed(line) if failed else _done(line)
+    if line.agent.view is None:
+        return Cell(shown.NONE, "muted")
+    return Cell(shown.count(count), "bad" if failed and count else "plain")
 
 
 def _elapsed(seconds: float) -> Cell:

@@ -268,6 +268,13 @@ class FarmScreen(Screen[None]):
         event.stop()
         event.prevent_default()
 
+    def on_header_tab_chosen(self, message: Header.TabChosen) -> None:
+        """A click does what the tab's key does."""
+        message.stop()
+        command = self.farm.keymap.command_for(message.key, self.place)
+        if command is not None:
+            self.run_command(command)
+
     def acted_on(self) -> tuple[tuple[Ref, ...], frozenset[Ref]]:
         """What an action is about: all that is marked in the focused table, else the thing under the cursor.
 

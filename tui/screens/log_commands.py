@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
+from tui.expanding import expanded, whole_line
+from tui.safe_text import plain
+from tui.screens.menus import Page
 from tui.widgets.log_pane import LogPane
 
 if TYPE_CHECKING:
@@ -14,6 +19,18 @@ if TYPE_CHECKING:
 def _filter(screen: FarmScreen, pane: LogPane) -> None:
     hint = "words, !words, level:error, source:name, stage:Test"
     screen.farm.ask("Filter", str(pane.reader.filter), pane.set_filter, hint=hint)
+
+
+def _expand(screen: FarmScreen, pane: LogPane) -> None:
+    """The whole line in a window of its own."""
+    if not pane.line:
+        screen.farm.tell("There is no line here.")
+        return
+    logs = screen.store.logs
+    items = (item for name in reversed(logs.names()) for item in logs[name].read().items)
+    line = whole_line(pane.line, items)
+    title = f"One line of {len(line):,} characters (y copies it, esc closes)"
+    screen.farm.push_screen(Page(plain(title), Text(expanded(line)), copied=line))
 
 
 HANDLERS: Mapping[str, Callable[[FarmScreen, LogPane], object]] = {
@@ -34,6 +51,7 @@ HANDLERS: Mapping[str, Callable[[FarmScreen, LogPane], object]] = {
     "log.wrap": lambda _, pane: pane.action_wrap(),
     "log.timestamps": lambda _, pane: pane.action_stamps(),
     "log.labels": lambda _, pane: pane.action_labels(),
+    "log.expand": _expand,
     "log.level": lambda _, pane: pane.action_level(),
     "log.previous_error": lambda _, pane: pane.action_next_error(True),  # noqa: FBT003 - an action's argument
     "log.next_error": lambda _, pane: pane.action_next_error(),

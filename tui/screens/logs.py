@@ -113,6 +113,8 @@ class LogsScreen(FarmScreen):
     def _title(self) -> str:
         count = len(self.choice.streams)
         parts = [f"Log of {count} sources" if count != 1 else f"Log of {next(iter(self.choice.labels.values()), '')}"]
+        if self.choice.by_source:
+            parts.append("one source after the other")
         if self._since:
             parts.append(_SINCE[self._since][0])
         if self.choice.left_out:
@@ -198,6 +200,11 @@ class LogsScreen(FarmScreen):
         self._since = max(0, min(step, len(_SINCE) - 1))
         seconds = _SINCE[self._since][1]
         self.choice.look_back(seconds, self.source.now().timestamp())
+        self._chose()
+
+    def do_log_order(self) -> None:
+        """By time, or one source after the other."""
+        self.choice.order(by_source=not self.choice.by_source)
         self._chose()
 
     def do_log_marker(self) -> None:

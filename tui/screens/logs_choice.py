@@ -23,6 +23,8 @@ class Choice:
         self.merged = MergedLog({})
         self.left_out = 0
         """Chosen logs that are not followed: there are too many."""
+        self.by_source = False
+        """Whether lines are shown one source after the other, instead of by time."""
         self._now_of: dict[str, tuple[str, str]] = {}
         """Key -> (stream, label) that is followed for it now."""
         self._asked: dict[str, tuple[str, str]] = {}
@@ -79,6 +81,11 @@ class Choice:
         self._since = float("-inf") if seconds is None else now - seconds
         self._begun = None
 
+    def order(self, *, by_source: bool) -> None:
+        """Show lines one source after the other, or by time."""
+        self.by_source = by_source
+        self._begun = None
+
     # ---------------------------------------------------------------- lines
 
     def update(self, now: float) -> bool:
@@ -105,7 +112,7 @@ class Choice:
         for key, (stream, label) in self._asked.items():
             if key in wanted and wanted[key][0] != stream:
                 self._now_of[key] = (stream, label)  # an earlier worker of the slot: the next one follows with a seam
-        self.merged = MergedLog(dict(self._now_of.values()), since=self._since)
+        self.merged = MergedLog(dict(self._now_of.values()), since=self._since, by_source=self.by_source)
         self.merged.begin(store)
         self._begun = (store, frozenset(wanted))
         self._asked = {key: one for key, one in self._asked.items() if key in self.chosen}

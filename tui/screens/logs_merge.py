@@ -50,23 +50,32 @@ class MergedLog:
     streams: Mapping[str, str]
     ring: LogRing = field(default_factory=LogRing)
     since: float = -math.inf
+    by_source: bool = False
+    """One source after the other, each under a line with its name, instead of all by time."""
     late: int = 0
     """Lines that came after younger ones had been shown."""
     _places: dict[str, _Place] = field(default_factory=dict)
     _held: list[tuple[float, Timed]] = field(default_factory=list)
     _arrived: int = 0
     _shown_to: float = -math.inf
+    _under: str = ""
+    """The stream whose name stands over the newest lines, where they are not ordered by time."""
 
     def begin(self, store: Store) -> None:
         """Take in all that the store has, sorted as a whole."""
+        if self.by_source:
+            self._advance_by_source(store)
+            return
         read = [self._read(store, stream) for stream in self.streams]
         self._put(list(merge(*(sorted(items, key=itemgetter(0, 1)) for items in read), key=itemgetter(0))))
 
     def advance(self, store: Store, now: float) -> int:
         """Take in what is new, and show what was held back for long enough; gives how many lines that were.
 
-        `now` in seconds since 1970. One stream alone is never held back.
+        `now` in seconds since 1970. One stream alone is never held back, nor is any where time is not the order.
         """
+        if self.by_source:
+            return self._advance_by_source(store)
         for stream in self.streams:
             self._held += [(now, one) for one in self._read(store, stream)]
         hold = HOLD_SECONDS if len(self.streams) > 1 else 0.0
@@ -81,6 +90,18 @@ class MergedLog:
         self.late += sum(time < self._shown_to for time, _, _ in due)
         self._put(due)
         return len(due)
+
+    def _advance_by_source(self, store: Store) -> int:
+        """New lines of each source under its name, in the order of the sources."""
+        count = 0
+        for stream in self.streams:
+            items = self._read(store, stream)
+            if items and stream != self._under and len(self.streams) > 1:
+                self._under = stream
+                self.ring.seam(self.streams[stream])
+            self._put(items)
+            count += len(items)
+        return count
 
     @property
     def held(self) -> int:

@@ -18,6 +18,7 @@ from tui.state import Ref
 from tui.state.events import AgentsSeen, BuildsSeen, PoolsSeen, WorkersSeen
 from tui.state.rows import BuildRow
 from tui.summary import Concern
+from tui.widgets.cards import Cards
 from tui.widgets.columns import Cell, Column
 from tui.widgets.line_view import LineView
 from tui.widgets.queue_cells import worst_first
@@ -102,6 +103,9 @@ class OverviewScreen(FarmScreen):
     first_panel = "attention"
     one_panel_below = (70, 20)
     DEFAULT_CSS = """
+    OverviewScreen Cards { height: 2; }
+    OverviewScreen.-short Cards { height: 1; }
+    OverviewScreen.-one-panel Cards { display: none; }
     OverviewScreen #queues { height: 30%; min-height: 5; }
     OverviewScreen #middle { height: 1fr; }
     OverviewScreen #attention { width: 3fr; }
@@ -130,6 +134,8 @@ class OverviewScreen(FarmScreen):
             empty="No builds yet. `buildyard submit` sends one.",
             id="last-builds",
         )
+        self.cards = Cards()
+        yield self.cards
         yield Panel("Queues", self.queues, kind="chart", update=self._update_queues, needs=(PoolsSeen,), id="queues")
         with Horizontal(id="middle"):
             yield Panel(
@@ -159,6 +165,11 @@ class OverviewScreen(FarmScreen):
         if changed is None:  # it looks at everything, so that once a second is enough; see `tick`
             found = summary.concerns(self.store, self.source.now())
             replace_rows(self.attention, {f"{number}:{one.ref}": one for number, one in enumerate(found)})
+
+    def before_update(self, changed: Changed) -> None:
+        """The cards are above all panels."""
+        if touches(changed, {"agent", "pool"}):
+            self.cards.show([(card.label, shown.count(card.value)) for card in summary.cards(self.store)])
 
     def _update_work(self, changed: Changed) -> None:
         if touches(changed, {"agent", "pool"}):

@@ -1,17 +1,21 @@
 """Which builds to read when: the newest often, those under way all the time, the past once and slowly.
 
-There is no stream of all builds' events, so lists are polled. What is under way but stands in none of the lists that
-were read lately has ended or was pushed off their ends: such builds are read one by one, some at a time.
+While the stream of all builds' events tells what happens, lists are read now and then, to put right what it may have
+left out, and at once when it names a build that is not known. Without the stream they are polled. What is under way
+but stands in none of the lists that were read lately has ended or was pushed off their ends: such builds are read one
+by one, some at a time.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
 from buildyard.clock import Clock
 from buildyard.contracts.api import BuildList, BuildStatus
+from buildyard.contracts.events import BuildEvent
 from buildyard.errors import NotFound
 from tui.source.poller import Read
 from tui.state.events import BuildGone, BuildSeen, BuildsSeen, Event
@@ -22,8 +26,21 @@ _PAGE = 200
 _MOST_PAGES = 5
 """Pages read at once when more builds came than one shows."""
 _ONE_BY_ONE = 5
-_UNSEEN_SECONDS = 6.0
-"""A build under way that no list showed for so long is read by itself."""
+_POLLED = {"newest": 1.0, "running": 2.0, "queued": 5.0, "unseen": 2.0}
+"""Seconds from one read to the next where nothing tells what happens."""
+_STREAMED = {"newest": 15.0, "running": 15.0, "queued": 30.0, "unseen": 5.0}
+"""The same while the stream tells."""
+_UNSEEN_POLLS = 3
+"""A build under way that nothing showed for so many reads of running ones is read by itself."""
+_TELLS_STATUS = {
+    "build_received": "Received",
+    "build_queued": "Queued",
+    "build_started": "Running",
+    "build_cancelling": "Cancelling",
+    "build_ended": "Succeeded",
+}
+_TELLS_PART = frozenset({"build_reprioritised", "build_planned"})
+"""Events that tell less than what is shown: the build is read."""
 
 
 class Lists(Protocol):
@@ -56,16 +73,43 @@ class BuildReads:
         self._read = 0
         self._cursor: str | None = None
         self._backfill = Read("past", 0.1, self._past)
+        self._lists = {
+            "newest": Read("newest", _POLLED["newest"], self._new),
+            "running": Read("running", _POLLED["running"], lambda: self._with_status("Running", "Cancelling")),
+            "queued": Read("queued", _POLLED["queued"], lambda: self._with_status("Received", "Queued")),
+            "unseen": Read("unseen", _POLLED["unseen"], self._unseen),
+        }
 
     def reads(self) -> tuple[Read, ...]:
         """What to poll."""
-        return (
-            Read("newest", 1.0, self._new),
-            Read("running", 2.0, lambda: self._with_status("Running", "Cancelling")),
-            Read("queued", 5.0, lambda: self._with_status("Received", "Queued")),
-            Read("unseen", 2.0, self._unseen),
-            self._backfill,
-        )
+        return (*self._lists.values(), self._backfill)
+
+    # ---------------------------------------------------------------- the stream of events
+
+    def streamed(self, *, on: bool) -> None:
+        """The stream of all builds' events begins or ends to tell what happens: all lists are read once more."""
+        for name, seconds in (_STREAMED if on else _POLLED).items():
+            self._lists[name].every = seconds
+            self._lists[name].due = 0.0
+
+    def told(self, event: BuildEvent) -> bool:
+        """Take note of an event; whether something is to be read at once."""
+        known = event.build_id in self._under_way or event.build_id <= self._newest
+        if (status := _TELLS_STATUS.get(event.type)) is not None:
+            self._seen(event.build_id, status)
+        if event.type in _TELLS_PART:
+            self._under_way[event.build_id] = -math.inf
+            self._under_way.move_to_end(event.build_id, last=False)
+            return self._soon("unseen")
+        return False if known else self._soon("newest")
+
+    def _soon(self, name: str) -> bool:
+        """Have a list read now, but not again and again."""
+        read, now = self._lists[name], self._clock.monotonic()
+        read.due = min(read.due, max(now, read.started + _POLLED[name]))
+        return read.due <= now
+
+    # ---------------------------------------------------------------- reads
 
     async def _new(self) -> Sequence[Event]:
         """The newest builds, back to one that is known."""
@@ -105,7 +149,7 @@ class BuildReads:
 
     async def _unseen(self) -> Sequence[Event]:
         """Some of the builds under way that no list shows."""
-        limit = self._clock.monotonic() - _UNSEEN_SECONDS
+        limit = self._clock.monotonic() - _UNSEEN_POLLS * self._lists["running"].every
         events: list[Event] = []
         for build_id, seen in list(self._under_way.items()):
             if seen > limit or len(events) >= _ONE_BY_ONE:

@@ -59,6 +59,11 @@ async def _drain(producer: ProducerClient, order: Order) -> Done:
     return Done(f"It is {agent.state}.")
 
 
+async def _undrain(producer: ProducerClient, order: Order) -> Done:
+    agent = await producer.undrain_agent(order.ref.id)
+    return Done(f"It is {agent.state}.")
+
+
 async def _pause(producer: ProducerClient, order: Order) -> Done:
     await producer.pause_pool(order.ref.id, order.reason)
     return Done("It hands out nothing more.")
@@ -85,6 +90,7 @@ _ACTS: Mapping[Verb, Callable[[ProducerClient, Order], Awaitable[Done]]] = {
     "retry_failed": _retry,
     "reprioritise": _reprioritise,
     "drain": _drain,
+    "undrain": _undrain,
     "pause": _pause,
     "resume": _resume,
     "requeue": _requeue,

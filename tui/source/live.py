@@ -1,6 +1,7 @@
 """A live farm: the producer's and the scaler's HTTP APIs, read through the typed clients.
 
     two pollers, one an API     lists, one read at a time
+    one follower                of what happens to all builds: their lists are read now and then only
     one follower each           of what is looked at: builds, logs
     one monitor                 tells how both connections are, once a second and when one changes
 
@@ -23,6 +24,7 @@ from buildyard.errors import ProducerUnavailable, ScalerUnavailable
 from tui.orders import Done, Order
 from tui.source.builds import BuildReads
 from tui.source.hand import carried_out
+from tui.source.happenings import FarmFollower
 from tui.source.link import Link
 from tui.source.outbox import Outbox
 from tui.source.poller import Poller, Read
@@ -45,6 +47,8 @@ _TELL_SECONDS = 1.0
 _DECISIONS_AT_FIRST = 300
 _DECISIONS = 1_000
 _DEAD_LETTERS = 200
+_HAPPENINGS = "all builds"
+"""The name of the follower that is always there; no build has it."""
 
 
 class LiveSource:
@@ -75,6 +79,9 @@ class LiveSource:
         self._producer = ProducerClient(producer_url, token)
         self._scaler = ScalerClient(scaler_url, token)
         self._outbox = Outbox()
+        self._builds = BuildReads(self._producer, self._clock, most_builds)
+        self._dead = Read("dead", 5.0, self._read_dead)
+        self._happenings = FarmFollower(self._producer, self._outbox, self._builds, self._hurry)
         self._links: dict[SourceName, Link] = {
             "producer": Link("producer", producer_url),
             "scaler": Link("scaler", scaler_url),
@@ -84,7 +91,7 @@ class LiveSource:
                 self._links["producer"],
                 self._outbox,
                 self._clock,
-                self._producer_reads(most_builds),
+                self._producer_reads(),
                 ProducerUnavailable,
             ),
             Poller(self._links["scaler"], self._outbox, self._clock, self._scaler_reads(), ScalerUnavailable),
@@ -98,6 +105,8 @@ class LiveSource:
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(poller.run()) for poller in self._pollers]
         self._tasks.append(asyncio.create_task(self._monitor()))
+        self._following["producer", _HAPPENINGS] = asyncio.create_task(self._happenings.run())
+        self._followers["producer", _HAPPENINGS] = self._happenings
         return self
 
     async def __aexit__(
@@ -132,7 +141,7 @@ class LiveSource:
                 wanted["scaler", stream] = AgentLogFollower(
                     name, interest.tail, self._scaler, self._outbox, self._clock
                 )
-        for key in self._followers.keys() - wanted.keys():
+        for key in self._followers.keys() - wanted.keys() - {("producer", _HAPPENINGS)}:
             del self._followers[key]
             self._following.pop(key).cancel()
         for key in wanted.keys() - self._followers.keys():
@@ -192,7 +201,18 @@ class LiveSource:
 
     # ---------------------------------------------------------------- what is polled
 
-    def _producer_reads(self, most_builds: int) -> Sequence[Read]:
+    def _hurry(self, dead_too: bool) -> None:  # noqa: FBT001 - a callback's argument
+        """Read at once what is due."""
+        if dead_too:
+            self._dead.due = 0.0
+        self._pollers[0].retry_now()
+
+    async def _read_dead(self) -> Sequence[Event]:
+        at = self._clock.now()
+        page = await self._producer.dead_letters(limit=_DEAD_LETTERS)
+        return (DeadSeen(at, page.dead, page.next_cursor is not None),)
+
+    def _producer_reads(self) -> Sequence[Read]:
         async def pools() -> Sequence[Event]:
             at = self._clock.now()
             return (PoolsSeen(at, (await self._producer.pools()).pools),)
@@ -201,20 +221,15 @@ class LiveSource:
             at = self._clock.now()
             return (AgentsSeen(at, (await self._producer.agents()).agents),)
 
-        async def dead() -> Sequence[Event]:
-            at = self._clock.now()
-            page = await self._producer.dead_letters(limit=_DEAD_LETTERS)
-            return (DeadSeen(at, page.dead, page.next_cursor is not None),)
-
         async def health() -> Sequence[Event]:
             at = self._clock.now()
             return (HealthSeen("producer", at, await self._producer.health()),)
 
         return (
             Read("pools", 1.0, pools),
-            *BuildReads(self._producer, self._clock, most_builds).reads(),
+            *self._builds.reads(),
             Read("agents", 2.0, agents),
-            Read("dead", 5.0, dead),
+            self._dead,
             Read("health", 5.0, health),
         )
 

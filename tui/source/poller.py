@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Read:
     call: Callable[[], Awaitable[Sequence[Event]]]
     due: float = 0.0
     """Monotonic."""
+    started: float = -math.inf
+    """When it was read last; monotonic."""
     patience: float = READ_SECONDS
     done: bool = False
     """Not to be read any more."""
@@ -68,7 +71,8 @@ class Poller:
 
     async def _try(self, read: Read) -> bool:
         """One read; whether the server answered."""
-        read.due = self._clock.monotonic() + read.every
+        read.started = self._clock.monotonic()
+        read.due = read.started + read.every
         try:
             async with asyncio.timeout(read.patience):
                 events = await read.call()

@@ -15,7 +15,7 @@ from tui.source.port import Interest
 from tui.state.events import Event
 
 _STEP_SECONDS = 0.1
-_MOST_AT_ONCE = 500
+_MOST_AT_ONCE = 100
 """Events of a batch; a long way is gone in several, with turns of the loop between."""
 
 
@@ -102,7 +102,7 @@ class Replay:
         self._advance()
         if wanted < self._position:
             self.generation += 1
-            self._news, self._next = self._recording.since(0), None
+            self._news, self._next = self._recording.since(0, target=wanted), None
         self._position = wanted
         self._moved.set()
 

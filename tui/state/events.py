@@ -17,11 +17,11 @@ from buildyard.contracts.api import (
     BuildSummary,
     HealthAnswer,
     PoolView,
-    ProcessUse,
     WorkerInfo,
 )
 from buildyard.contracts.dead import DeadLetterView
 from buildyard.contracts.events import BuildEvent
+from buildyard.contracts.health import ProcessUse
 from buildyard.contracts.scaling import Decision, Reading
 
 SourceName = Literal["producer", "scaler"]
@@ -106,9 +106,11 @@ class BuildGone:
 
 @dataclass(frozen=True, slots=True)
 class BuildChanged:
-    """One event of one build."""
+    """One event of one build; with its project and pool where the stream of all builds tells them."""
 
     event: BuildEvent
+    project: str = ""
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

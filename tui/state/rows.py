@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from buildyard.contracts.agents import AgentView
-from buildyard.contracts.api import BuildSummary, PoolView, ProcessUse, RowCounts, WorkerInfo
+from buildyard.contracts.api import BuildSummary, PoolView, RowCounts, WorkerInfo
+from buildyard.contracts.health import ProcessUse
 from buildyard.contracts.scaling import Decision, Reading, WorkerState
 
 Kind = Literal["build", "job", "agent", "pool", "decision", "dead", "source", "log"]
@@ -136,6 +137,13 @@ class AgentRow:
     def job_id(self) -> str:
         """The job it works on; "" when none."""
         return (self.view.job_id or "") if self.view else ""
+
+    @property
+    def processed(self) -> int | None:
+        """Jobs it has worked off within the last day; None where the producer does not tell."""
+        if self.view is None or self.view.jobs_done is None:
+            return None
+        return self.view.jobs_done + (self.view.jobs_failed or 0)
 
     @property
     def present(self) -> bool:

@@ -94,7 +94,10 @@ class Store(Tables):
 
     def _build_changed(self, event: e.BuildChanged) -> None:
         told = event.event
-        self._put_build(with_event(self._builds.get(told.build_id), told))
+        row = with_event(self._builds.get(told.build_id), told)
+        if (event.project and not row.project) or (event.pool and not row.pool):
+            row = replace(row, project=row.project or event.project, pool=row.pool or event.pool)
+        self._put_build(row)
         job = self._jobs.get(told.data["job"]) if isinstance(told.data.get("job"), str) else None
         after = job_of_event(job, told)
         if after is not None:

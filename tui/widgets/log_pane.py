@@ -111,12 +111,16 @@ class LogPane(LineView, can_focus=True):
         return reader.ring[number].text if number >= reader.ring.first else ""
 
     def lines(self) -> Iterator[str]:
-        """All lines that the filter lets through, as text: what is saved or put into a pager."""
+        """All lines that the filter and the least level let through, as text."""
         reader = self.reader
         for index in range(reader.count):
             number = reader.number_at(index)
             if number >= reader.ring.first:
                 yield reader.ring[number].text
+
+    def all_lines(self) -> Iterator[str]:
+        """All lines that are kept, as text."""
+        return (line.text for _, line in self.reader.ring.since(0))
 
     # ---------------------------------------------------------------- actions
 

@@ -166,6 +166,20 @@ async def test_agents_are_drained_with_the_reason_that_was_typed() -> None:
         assert [(one.ref.id, one.reason) for one in source_of(app).orders] == [("linux-9-1", "disk")]
 
 
+@covers("act.undrain")
+async def test_an_agent_that_drains_is_let_take_work_again_and_no_other() -> None:
+    async with writing().run_test(size=WIDE) as pilot:
+        app = await on(pilot, "agents", Ref("agent", "linux-9-1"))
+        await pilot.press("U")
+        await pilot.pause()
+        assert "it does not drain" in toasts(app)
+        source_of(app).tell(AgentsSeen(at(98), (agent("linux-9-1", RUNNING, "Draining"),)))
+        await ready(pilot)
+        await confirm(pilot, "U")
+        await settled(pilot)
+        assert [(one.verb, one.ref.id) for one in source_of(app).orders] == [("undrain", "linux-9-1")]
+
+
 @covers("act.pause_intake")
 async def test_a_pool_is_paused_and_a_paused_one_resumed_by_the_same_key() -> None:
     async with writing().run_test(size=WIDE) as pilot:

@@ -112,6 +112,24 @@ def test_however_it_ends_the_terminal_is_as_it_was_and_nothing_is_left(tmp_path:
         assert group_is_empty(terminal.process.pid)
 
 
+def test_a_pager_gets_the_terminal_and_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text('#!/bin/sh\nprintf "paged %s lines\\n" "$(wc -l)"\nread answer <&1\n')
+    pager.chmod(0o700)
+    monkeypatch.setenv("PAGER", str(pager))
+    with in_terminal(tmp_path, "--demo") as terminal:
+        terminal.read(b"Attention")
+        os.write(terminal.master, b"\t\tg\x0f")  # the newest build, and ctrl-o
+        terminal.read(b"paged ")
+        assert terminal.written.count(ALTERNATE_OFF) == 1
+        terminal.written = b""
+        os.write(terminal.master, b"done\n")
+        terminal.read(ALTERNATE_ON)
+        terminal.read(b"Attention")
+        os.write(terminal.master, b"q")
+        assert terminal.end() == 0
+
+
 def test_a_farm_that_is_not_there_is_a_state_of_the_screen_and_no_end(tmp_path: Path) -> None:
     with in_terminal(tmp_path, "--api-url", "http://127.0.0.1:1", "--scaler-url", "http://127.0.0.1:1") as terminal:
         terminal.read(b"never connected")

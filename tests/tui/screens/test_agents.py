@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from buildyard.contracts.agents import AgentHealth, AgentView, Capabilities
 from buildyard.contracts.api import WorkerInfo
+from buildyard.contracts.scaling import PendingCode
 from tests.tui import samples as s
 from tests.tui.app.coverage import covers
 from tests.tui.app.farms import dashboard, dashboard_of, ready, screen_text, seen
@@ -51,6 +52,22 @@ def test_a_worker_that_has_not_joined_is_pending_with_its_age_in_words() -> None
     assert why(line).startswith("It was started 12s ago, and has not joined yet.")
     assert "It loads its tools." in why(line)
     assert "does not know it: it has not joined" in said(store, line)
+
+
+def test_a_worker_of_a_platform_tells_what_it_waits_for_its_phase_its_node_and_its_restarts() -> None:
+    waits = {"pending_code": PendingCode.NO_NODE, "pending_reason": "No node has 64 cores.", "phase": "Pending"}
+    worker = s.worker("linux-1-1", "Pending").model_copy(update={"age_seconds": 90.0, **waits})
+    store, line = line_of(worker=worker)
+    assert why(line) == "It was started 1m30 ago, and its platform has not begun to run it: No node has 64 cores."
+    assert "phase: Pending" in said(store, line)
+    assert "restarts" not in said(store, line)
+
+    gone = s.worker("linux-1-1", "Exited").model_copy(update={"pending_code": PendingCode.IMAGE_PULL})
+    assert why(line_of(worker=gone)[1]) == "It never began to run, and was taken away: image pull."
+
+    runs = s.worker("linux-1-1", "Idle").model_copy(update={"phase": "Running", "node": "node-7", "restarts": 2})
+    told = said(*line_of(worker=runs))
+    assert all(text in told for text in ("phase: Running", "node: node-7", "restarts: 2"))
 
 
 def test_a_worker_that_joins_too_late_is_said_to_count_no_longer_as_on_its_way() -> None:

@@ -243,12 +243,12 @@ async def test_a_build_that_nobody_knows_says_so() -> None:
 async def test_another_store_begins_the_build_anew() -> None:
     async with dashboard_of(*farm(), now=NOW).run_test(size=(80, 24)) as pilot:
         app, screen = await build(pilot, FAILED)
-        app._begin_anew()
+        app._forget(app.known)
         app.draw()
         await pilot.pause()
         assert len(screen.parts.log.reader.ring) == 0
         for event in farm():
-            app._take(event)
+            app._take(event, app.known)
         await ready(pilot)
         assert screen.parts.log.line == "error: Case12 expected 4, got 5"
 

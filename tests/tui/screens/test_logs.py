@@ -278,6 +278,33 @@ async def test_a_star_takes_all_in_that_the_filter_shows_or_none() -> None:
         assert opened(app).choice.chosen == set()
 
 
+def test_one_source_after_the_other_has_its_name_over_its_lines_and_goes_on_so() -> None:
+    store = Store()
+    lines(store, "a-1-1", (1, "a1"), (5, "a5"))
+    lines(store, "b-1-1", (2, "b2"))
+    merged = MergedLog({e.log_of_agent("a-1-1"): "A", e.log_of_agent("b-1-1"): "B"}, by_source=True)
+    merged.begin(store)
+    assert texts(merged.ring) == ["A", "a1", "a5", "B", "b2"]
+    lines(store, "b-1-1", (7, "b7"))
+    assert merged.advance(store, NOW) == 1
+    lines(store, "a-1-1", (6, "a6"))
+    merged.advance(store, NOW)
+    assert texts(merged.ring)[5:] == ["b7", "A", "a6"]
+    assert merged.ring.account.received == 5
+
+
+@covers("log.order")
+async def test_lines_are_ordered_by_time_or_by_source() -> None:
+    app = with_logs("one", "two")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await ready(pilot)
+        await press(pilot, "6", "*", "tab", "o")
+        assert opened(app).choice.by_source
+        assert "one source after the other" in screen_text(app)
+        await press(pilot, "o")
+        assert "one source after the other" not in screen_text(app)
+
+
 @covers("log.since_longer", "log.since_shorter", "log.marker")
 async def test_less_of_the_past_more_of_it_and_a_marker() -> None:
     app = with_logs("one", "two")

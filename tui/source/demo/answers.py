@@ -94,6 +94,8 @@ def _agent(farm: DemoFarm, agent: DemoAgent) -> AgentView:
         seen_at=farm.now,
         build_id=build.id if build else None,
         job_id=build.job if build else None,
+        jobs_done=agent.done,
+        jobs_failed=agent.failed,
     )
 
 

@@ -88,6 +88,8 @@ class DemoAgent:
     build: str = ""
     idle_since: int = 0
     changed: datetime | None = None
+    done: int = 0
+    failed: int = 0
 
 
 class DemoFarm:
@@ -279,6 +281,7 @@ class DemoFarm:
             told,
         )
         agent.state, agent.build, agent.idle_since, agent.changed = "Idle", "", self.second, self.now
+        agent.done, agent.failed = agent.done + (not failed_in), agent.failed + bool(failed_in)
 
     def _lose(self, agent: DemoAgent, build: DemoBuild, told: list[Event]) -> None:
         del self.agents[agent.name]
