@@ -59,6 +59,14 @@ Properties = Annotated[
     list[str] | None, typer.Option("--property", "-p", metavar="NAME=VALUE", help="A build property; repeatable.")
 ]
 Toolchain = Annotated[str | None, typer.Option(metavar="NAME", help="Instead of the one that is found.")]
+NeedsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--needs",
+        metavar="TOOL[VERSIONS]",
+        help="What the agent must have, such as 'dotnet>=8', 'memory=4 GiB' or 'cores=2'; repeatable.",
+    ),
+]
 Archive = Annotated[ArchiveWord, typer.Option(metavar="tar.zst|tar.gz|zip", help="What a folder is packed as.")]
 
 
@@ -76,6 +84,7 @@ def submit(
     configuration: Configuration = "Release",
     properties: Properties = None,
     toolchain: Toolchain = None,
+    needs: NeedsOption = None,
     archive: Archive = "tar.zst",
     key: Key = "",
     follow: Follow = False,
@@ -101,6 +110,7 @@ def submit(
             configuration=configuration,
             properties=tuple(properties or ()),
             toolchain=toolchain,
+            needs=tuple(needs or ()),
             archive=archive,
             key=key,
         )

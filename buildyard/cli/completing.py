@@ -14,7 +14,24 @@ if TYPE_CHECKING:
 _SECONDS = 1.0
 _BUILDS = 30
 
+_ZSH_REGISTERS = "compdef %(complete_func)s %(prog_name)s"
+_ZSH_ANSWERS_TOO = f"""\
+if [ "$funcstack[1]" = "_%(prog_name)s" ]; then
+  %(complete_func)s "$@"
+else
+  {_ZSH_REGISTERS}
+fi"""
+
 Found = list[str | tuple[str, str]]
+
+
+def answer_the_first_tab_in_zsh() -> None:
+    """Mend typer's script for zsh, which is loaded by the first Tab and then only registers itself for the next one."""
+    from typer import _completion_shared as shared
+
+    script = shared._completion_scripts["zsh"]  # noqa: SLF001 - typer has no other way in; a test types Tab in zsh
+    if _ZSH_ANSWERS_TOO not in script:
+        shared._completion_scripts["zsh"] = script.replace(_ZSH_REGISTERS, _ZSH_ANSWERS_TOO)  # noqa: SLF001 - as above
 
 
 def build_ids(ctx: typer.Context, incomplete: str) -> Found:

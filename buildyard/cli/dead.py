@@ -25,6 +25,7 @@ from buildyard.contracts.dead import (
     RequeueRequest,
 )
 from buildyard.errors import InvalidSettings, PermanentError
+from buildyard.wording import plain
 
 _PAGE = 100
 _EVENTS_SHOWN = 20
@@ -40,7 +41,7 @@ def which_letters(project: str | None, pool: str | None, code: str | None, since
         return RequeueRequest(project=project, pool=pool, reason_code=_code(code), since=moment(since))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InvalidSettings(f"--{first['loc'][0]} is wrong: {first['msg']}.") from error
+        raise InvalidSettings(f"--{first['loc'][0]} is wrong: {plain(first['msg'])}.") from error
 
 
 def _code(text: str | None) -> ReasonCode | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 farm_app = typer.Typer(rich_markup_mode=None)
 agents_app = typer.Typer(
-    invoke_without_command=True, help="List the agents, or ask one to leave.", rich_markup_mode=None
+    invoke_without_command=True, help="List the agents, or ask one to leave or to stay.", rich_markup_mode=None
 )
 queues_app = typer.Typer(
     invoke_without_command=True, help="List the pools, or pause and resume one.", rich_markup_mode=None
@@ -28,7 +28,7 @@ Reason = Annotated[
 
 @agents_app.callback()
 def agents(ctx: typer.Context, columns: Columns = None, as_json: AsJson = False) -> None:
-    """List the agents: who works, who idles, who is gone; or ask one to leave."""
+    """List the agents: who works, who idles, who is gone; or ask one to leave, or to stay."""
     if ctx.invoked_subcommand is not None:
         return
 
@@ -55,6 +55,24 @@ def drain(
         from buildyard.cli import overview as work
 
         return await work.drain(session, name, reason, as_json=as_json)
+
+    run_verb(ctx, verb)
+
+
+@agents_app.command()
+def undrain(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The agent's name, as listed.", autocompletion=agent_names)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Let an agent that was asked to leave, and has not yet, take jobs again."""
+
+    async def verb(session: Session) -> int:
+        from buildyard.cli import overview as work
+
+        return await work.undrain(session, name, as_json=as_json)
 
     run_verb(ctx, verb)
 

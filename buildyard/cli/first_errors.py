@@ -11,6 +11,7 @@ from buildyard.cli.output import log_line
 from buildyard.client import ProducerClient
 from buildyard.contracts.api import BuildStatus
 from buildyard.contracts.builds import StageStatus
+from buildyard.contracts.diagnostics import StageDiagnostic
 from buildyard.errors import BuildyardError
 
 _LINES_LOOKED_AT = 5000
@@ -24,15 +25,28 @@ _NO_ERROR = re.compile(r"\b(?:0|no) errors?\b|\b0 Error\(s\)", re.IGNORECASE)
 
 
 async def first_errors(producer: ProducerClient, build: BuildStatus) -> tuple[str, ...]:
-    """Up to five lines of the stage that failed; none where no stage did, or its failing tests are known by name."""
+    """Up to five errors with their places, else lines of the stage that failed.
+
+    None where no stage did, or its failing tests are known by name.
+    """
     failed = next((stage.name for stage in build.stages if stage.status == StageStatus.FAILED.wire), None)
     if failed is None or (build.tests and build.tests.failures):
         return ()
+    with suppress(BuildyardError):  # an older farm knows none
+        found = (await producer.diagnostics(build.execution_id)).diagnostics
+        errors = [one for one in found if one.severity == "error" and one.stage == failed]
+        if errors:
+            return tuple(_shown(one) for one in errors[:_LINES_SHOWN])
     lines: list[str] = []
     with suppress(BuildyardError):  # the build itself is what was asked for
-        async with aclosing(producer.logs(build.execution_id, stage=failed, tail=_LINES_LOOKED_AT)) as found:
-            lines = [line async for line in found]
+        async with aclosing(producer.logs(build.execution_id, stage=failed, tail=_LINES_LOOKED_AT)) as log:
+            lines = [line async for line in log]
     return telling(lines)
+
+
+def _shown(one: StageDiagnostic) -> str:
+    code = f" [{one.code}]" if one.code else ""
+    return f"{one.place}: {one.message}{code}"
 
 
 def telling(lines: Iterable[str]) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ class Folder:
         """What its archive is called."""
         return f"{self.path.resolve().name or 'source'}.{self.kind}"
 
+    def sends(self, name: str) -> bool:
+        """Whether a file at the top is there and goes along."""
+        file = self.path / name
+        return file.is_file() and not file.is_symlink() and not self._ignored(name)
+
     async def packed(self, on_progress: Callable[[int, int | None], None]) -> AsyncGenerator[bytes]:
         """The archive in pieces of about 1 MiB; `on_progress` is told bytes before compression.
 

@@ -127,6 +127,7 @@ def _greet(session: Session, farm: Farm) -> None:
         f"  Logs    {farm.logs}",
         "",
         f"  curl{header} -F file=@src.zip {farm.api_url}/upload",
+        f"  buildyard --api-url {farm.api_url} submit . --follow",
     )
     for line in lines:
         session.output.line(line)

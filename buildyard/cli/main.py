@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +12,11 @@ import typer
 from buildyard import __version__
 from buildyard.cli.batch_verbs import batch_app
 from buildyard.cli.build_verbs import artifacts_app, builds_app
+from buildyard.cli.completing import answer_the_first_tab_in_zsh
 from buildyard.cli.dead_verbs import dead_app
 from buildyard.cli.exits import EXIT_CODES
 from buildyard.cli.farm_verbs import agents_app, farm_app, queues_app
+from buildyard.cli.groups import PlainGroup
 from buildyard.cli.invoking import AsJson, Options, run_verb
 from buildyard.cli.scaling_verbs import decisions_app, scaling_app
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="buildyard",
+    cls=PlainGroup,
     help="A build farm that bursts: upload sources, watch them build, fetch what they made.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -42,6 +47,8 @@ app.add_typer(dead_app, name="dead")
 
 def main() -> None:
     """The program `buildyard`."""
+    if "_BUILDYARD_COMPLETE" in os.environ or sys.argv[1:2] in (["--install-completion"], ["--show-completion"]):
+        answer_the_first_tab_in_zsh()
     app(prog_name="buildyard")
 
 

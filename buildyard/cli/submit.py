@@ -15,7 +15,7 @@ from buildyard.archives import TAR_ZST
 from buildyard.cli.builds import follow as follow_build
 from buildyard.cli.builds import goes_on
 from buildyard.cli.exits import OK
-from buildyard.cli.folders import Folder
+from buildyard.cli.folders import Folder, unreadable
 from buildyard.cli.progress import transfer
 from buildyard.cli.session import Session
 from buildyard.client import ProducerClient
@@ -24,8 +24,12 @@ from buildyard.client.once import answered_once
 from buildyard.clock import SystemClock
 from buildyard.contracts.api import BuildAccepted, BuildRequest, project_name_of
 from buildyard.errors import InvalidRequest, InvalidSettings, TemporaryError
+from buildyard.project.configuration import FILE_NAME, MAX_BYTES
+from buildyard.project.reading import read_project_file
+from buildyard.wording import plain
 
 _KEY_REUSED = "key_reused"
+_NEED = re.compile(r"([a-z][a-z0-9_+-]*)([\s<>=].*|)")
 _GIT_URL = re.compile(r"(?:https?|ssh|git|file)://\S+|[\w.-]+@[\w.-]+:\S+")
 
 
@@ -45,6 +49,7 @@ class Wanted:
     configuration: str = "Release"
     properties: tuple[str, ...] = ()
     toolchain: str | None = None
+    needs: tuple[str, ...] = ()
     rows_per_job: int | None = None
     archive: str = TAR_ZST
     key: str = ""
@@ -141,7 +146,27 @@ def _place(accepted: BuildAccepted) -> str:
 
 
 def _folder(path: Path, kind: str) -> Folder | None:
-    return Folder(path, kind) if path.is_dir() else None
+    if not path.is_dir():
+        return None
+    folder = Folder(path, kind)
+    if folder.sends(FILE_NAME):
+        check_configuration(path / FILE_NAME)
+    return folder
+
+
+def check_configuration(file: Path) -> None:
+    """Say of a `buildyard.toml` what a worker would say of it, before anything travels.
+
+    Raises:
+        InvalidRequest: it cannot be followed.
+        InvalidUpload: it cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise unreadable(error, file) from error
+    read_project_file(content)
 
 
 def _path_of(source: str) -> Path | None:
@@ -170,6 +195,7 @@ def request_of(wanted: Wanted, url: str | None) -> BuildRequest:
         "timeoutMinutes": wanted.timeout_minutes,
         "buildProperties": _properties(wanted.properties),
         "toolchain": wanted.toolchain,
+        "needs": _needs(wanted.needs),
         "rowsPerJob": wanted.rows_per_job,
     }
     full: dict[str, Any] = {"job": job, "targetPool": wanted.pool, "priority": wanted.priority}
@@ -180,7 +206,7 @@ def request_of(wanted: Wanted, url: str | None) -> BuildRequest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"] if part != "job")
-        raise InvalidSettings(f"{place} is wrong: {first['msg']}.", remedy="buildyard submit --help") from error
+        raise InvalidSettings(f"{place} is wrong: {plain(first['msg'])}.", remedy="buildyard submit --help") from error
 
 
 def _properties(given: tuple[str, ...]) -> dict[str, str]:
@@ -191,6 +217,23 @@ def _properties(given: tuple[str, ...]) -> dict[str, str]:
             raise InvalidSettings(f"The property {text!r} is not of the form NAME=VALUE.")
         found[name] = value
     return found
+
+
+def _needs(given: tuple[str, ...]) -> dict[str, Any] | None:
+    """`dotnet>=8`, `git` or `memory=4 GiB`: tools by name, and the few words of `Needs` itself."""
+    tools: dict[str, str] = {}
+    others: dict[str, Any] = {}
+    for text in given:
+        found = _NEED.fullmatch(text.strip())
+        if found is None:
+            raise InvalidSettings(f"The need {text!r} is not of the form TOOL, TOOL>=VERSION or memory=SIZE.")
+        name, bounds = found[1], found[2].strip()
+        if name in {"os", "arch", "cores", "memory", "disk"}:
+            value = bounds.lstrip("=").strip()
+            others[name] = float(value) if name == "cores" and value.replace(".", "", 1).isdigit() else value
+        else:
+            tools[name] = bounds.removeprefix("=") if bounds.startswith("=") and bounds[1:2] != "=" else bounds
+    return {**others, "tools": tools} if given else None
 
 
 def form_of(request: BuildRequest) -> dict[str, str]:

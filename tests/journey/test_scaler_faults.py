@@ -129,12 +129,12 @@ async def test_two_scalers_at_once_start_each_worker_once_and_drain_no_busy_one(
 
 @asynccontextmanager
 async def _second_scaler(yard: Yard) -> AsyncIterator[ScalerClient]:
-    """Another scaler of the same farm, as if somebody had started one more."""
+    """Another scaler of the same farm that decides too, as if somebody had started one more without a lock."""
     log = yard.folder / "second.log"
     with log.open("wb") as said:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "scaler"),
-            env={**yard.farm.scaler._env, "BUILDYARD_SCALER_PORT": "0"},
+            env={**yard.farm.scaler._env, "BUILDYARD_SCALER_PORT": "0", "BUILDYARD_LEADER_URL": "none:"},
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=said,

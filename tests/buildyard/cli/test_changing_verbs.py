@@ -58,6 +58,28 @@ def test_an_agent_is_asked_to_leave(shell: Shell, server: FakeServer) -> None:
     assert server.seen[0].json() == {"reason": "maintenance"}
 
 
+def test_an_agent_is_asked_to_stay(shell: Shell, server: FakeServer) -> None:
+    agent = {
+        "name": "linux-1-1",
+        "pool": "linux",
+        "state": "Busy",
+        "hostname": "here",
+        "pid": 7,
+        "version": "1",
+        "capabilities": {},
+        "health": {},
+        "joinedAt": answers.AT,
+        "seenAt": answers.AT,
+        "buildId": ID,
+    }
+    server.on("POST", "/api/v1/agents/linux-1-1/undrain", agent)
+    ran = shell("agents", "undrain", "linux-1-1")
+    assert (ran.code, ran.out) == (0, "linux-1-1: Busy.\n")
+    assert ID in ran.err
+    server.on("POST", "/api/v1/agents/linux-1-1/undrain", problem(409, "agent_left", "Agent linux-1-1 has left."))
+    assert shell("agents", "undrain", "linux-1-1").code == 4
+
+
 def test_a_build_gets_another_priority(shell: Shell, server: FakeServer) -> None:
     server.on("POST", f"/api/v1/builds/{ID}/priority", answers.status(priority="High"))
     assert shell("priority", ID, "HIGH").out == f"{ID}: priority high.\n"

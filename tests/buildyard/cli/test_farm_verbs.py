@@ -39,6 +39,36 @@ def test_agents_are_listed(shell: Shell, server: FakeServer) -> None:
     assert shell("agents", "--json").json()["agents"][0]["name"] == "linux-1-1"
 
 
+def test_workers_that_have_not_joined_are_listed_with_what_they_wait_for(shell: Shell, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/agents", {"agents": [_agent()]})
+    cluster = {"node": "node-7", "phase": "Running"}
+    waiting = {"name": "linux-2-1", "pool": "linux", "state": "Pending", "phase": "Pending"}
+    reason = {"pendingCode": "image_pull", "pendingReason": "Pull refused."}
+    running = {"name": "linux-1-1", "pool": "linux", "state": "Busy", "restarts": 2, **cluster}
+    server.on("GET", "/agents", {"workers": [running, {**waiting, **reason}], "troubles": ["The engine is away."]})
+
+    ran = shell("agents")
+
+    heading, busy, pending = ran.out.splitlines()
+    assert heading.split()[4:8] == ["HOST", "NODE", "PHASE", "RESTARTS"]
+    assert all(text in busy for text in ("linux-1-1", "node-7", "Running", "2"))
+    assert all(text in pending for text in ("linux-2-1", "Pending", "Pull refused."))
+    assert ran.err == "Workers that have not joined yet are not shown: The engine is away.\n"
+    assert shell("agents", "--json").json()["workers"][1]["pendingCode"] == "image_pull"
+
+
+def test_agents_are_listed_without_the_scaler(shell: Shell, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/agents", {"agents": [_agent()]})
+    server.on("GET", "/agents", Reply(503, pieces=(b"down",)))
+
+    ran = shell("agents")
+
+    assert ran.code == 0
+    assert "linux-1-1" in ran.out
+    assert "NODE" not in ran.out
+    assert "Workers that have not joined yet are not shown" in ran.err
+
+
 def _pools(server: FakeServer) -> None:
     pool = {
         "name": "linux",
@@ -81,6 +111,22 @@ def test_queues_work_without_the_scaler(shell: Shell, server: FakeServer) -> Non
     assert ran.code == 0
     assert "41" in ran.out
     assert "No readings of the broker" in ran.err
+
+
+def test_queues_tell_which_jobs_no_agent_suits(shell: Shell, server: FakeServer) -> None:
+    counts: dict[str, object] = {
+        "ready": 0,
+        "waiting": 1,
+        "leases": 0,
+        "oldestWaitSeconds": None,
+        "agents": {},
+        "generations": {},
+    }
+    lacks = "No agent of the pool linux has dotnet >=8 (linux-1-1 has 3.1.102)."
+    server.on("GET", "/api/v1/pools", {"pools": [{"name": "linux", **counts, "unserved": [lacks]}], "at": answers.AT})
+    server.on("GET", "/agents", {"workers": [], "readings": {}})
+
+    assert lacks in shell("queues").err
 
 
 def test_queues_tell_which_pool_is_paused_by_whom_and_why(shell: Shell, server: FakeServer) -> None:

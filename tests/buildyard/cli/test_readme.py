@@ -11,8 +11,9 @@ from typer.main import get_command
 
 from buildyard.cli.exits import EXIT_CODES
 from buildyard.cli.main import app
-from buildyard.settings import load_pools, load_settings
-from worker.toolchains.configuration import read_buildyard_toml
+from buildyard.pools_file import load_pools
+from buildyard.project.reading import read_buildyard_toml
+from buildyard.settings import load_settings
 
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 _TOML = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)

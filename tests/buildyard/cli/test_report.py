@@ -62,7 +62,20 @@ def test_a_failed_build_shows_its_first_errors_and_the_next_thing_to_try(shell: 
     out = shell("show", ID).out
     assert "First errors:\n  error: no ;\n" in out
     assert f"Next: Read where it broke: buildyard logs {ID} --stage Build\n" in out
-    assert server.seen[1].query["stage"] == "Build"
+    [asked] = [seen for seen in server.seen if seen.path.endswith("/logs")]
+    assert asked.query["stage"] == "Build"
+
+
+def test_errors_of_compilers_are_shown_with_their_places(shell: Shell, server: FakeServer) -> None:
+    said = {"severity": "error", "file": "src/a.c", "line": 3, "column": 5, "message": "no ;", "stage": "Build"}
+    warning = {**said, "severity": "warning", "message": "unused", "code": "-Wunused"}
+    server.on("GET", f"/api/v1/builds/{ID}", _failed())
+    found = [{**said, "jobId": ID}, {**said, "jobId": ID, "code": "E1", "column": None}, {**warning, "jobId": ID}]
+    server.on("GET", f"/api/v1/builds/{ID}/diagnostics", {"diagnostics": found})
+
+    out = shell("show", ID).out
+
+    assert "First errors:\n  src/a.c:3:5: no ;\n  src/a.c:3: no ; [E1]\n\n" in out
 
 
 def test_a_log_that_is_away_does_not_hide_the_build(shell: Shell, server: FakeServer) -> None:

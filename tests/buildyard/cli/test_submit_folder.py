@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,48 @@ def test_a_refusal_is_not_sent_again(shell: Shell, server: FakeServer, folder: P
     server.on("POST", "/upload", problem(503, "store_unavailable", "The database is locked."))
     assert shell("submit", str(folder)).code == 3
     assert len(server.seen) == 1
+
+
+def test_a_wrong_buildyard_toml_is_told_before_anything_travels(shell: Shell, server: FakeServer, folder: Path) -> None:
+    (folder / "buildyard.toml").write_text("[stages.build]\ncommand = [['make']]\n")
+
+    ran = shell("submit", str(folder))
+
+    assert ran.code == 4
+    assert "buildyard.toml:2:1: stages.build.command is unknown; allowed here: commands, needs, " in ran.err
+    assert server.seen == []
+
+
+def test_a_buildyard_toml_that_stays_at_home_is_not_looked_at(shell: Shell, server: FakeServer, folder: Path) -> None:
+    _accepting(server)
+    (folder / "buildyard.toml").write_text("nonsense = [\n")
+    (folder / ".buildyardignore").write_text("buildyard.toml\n")
+
+    assert shell("submit", str(folder)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        (["dotnet>=8"], {"tools": {"dotnet": ">=8"}}),
+        (["git", "python=3.11", "go >=1.21,<2"], {"tools": {"git": "", "python": "3.11", "go": ">=1.21,<2"}}),
+        (["memory=4 GiB", "cores=2", "os=linux"], {"tools": {}, "memory": "4 GiB", "cores": 2.0, "os": "linux"}),
+    ],
+)
+def test_needs_go_along_with_the_request(
+    shell: Shell, server: FakeServer, folder: Path, typed: list[str], asked: dict[str, Any]
+) -> None:
+    _accepting(server)
+
+    assert shell("submit", str(folder), *(part for need in typed for part in ("--needs", need))).code == 0
+
+    form = server.seen[0].body.split(b'name="request"', 1)[1].partition(b"\r\n\r\n")[2].split(b"\r\n--")[0]
+    assert json.loads(form)["job"]["needs"] == asked
+
+
+@pytest.mark.parametrize("need", ["dotnet>=eight", "-x", "memory=lots", "cores=many"])
+def test_a_need_that_says_nothing_is_refused(shell: Shell, server: FakeServer, folder: Path, need: str) -> None:
+    ran = shell("submit", str(folder), f"--needs={need}")
+
+    assert ran.code == 2
+    assert server.seen == []
