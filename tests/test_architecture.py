@@ -28,11 +28,16 @@ LONGEST_FILE, LONGEST_FUNCTION = 400, 50
 STARTS_PROCESSES = {
     "worker/process.py",
     "scaler/executors/process.py",
+    "scaler/browser.py",  # the dashboard for browsers, by a command line of our own
+    "tui/exporting.py",  # the pager that the user's own PAGER names
+    "scaler/executors/ssh_remote.py",
     "buildyard/cli/local.py",
     "buildyard/cli/dashboard.py",  # becomes the dashboard: no child
     "buildyard/cli/paging.py",  # the pager that the user's own PAGER names
 }
-MAY_BE_POSIX_ONLY = re.compile(r"worker/process\.py|scaler/executors/process\.py|buildyard/broker/sqlite\w*\.py")
+MAY_BE_POSIX_ONLY = re.compile(
+    r"worker/process\.py|scaler/executors/process\.py|scaler/leading\.py|buildyard/broker/sqlite\w*\.py"
+)
 POSIX_ONLY = {"crypt", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 PROCESS_MODULES = {"subprocess", "pty", "multiprocessing"}
 PROCESS_CALL = re.compile(
