@@ -11,13 +11,14 @@ from cluster.target import Target, check_answers
 
 _KEPT = (
     "persistentvolumeclaims",
+    "secrets",
     "pods",
     "events",
     "events.events.k8s.io",
     "endpoints",
     "endpointslices.discovery.k8s.io",
 )
-"""Data, and what goes with its owner."""
+"""Data with the passwords that open them, and what goes with its owner."""
 _CLUSTER_WIDE = "priorityclasses.scheduling.k8s.io"
 _PART = "app.kubernetes.io/part-of=buildyard"
 _WAIT = "--timeout=300s"

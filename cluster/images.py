@@ -37,7 +37,8 @@ def build_and_load(target: Target, names: Sequence[str], say: Callable[[str], No
     """Build images with Docker and load them into Minikube or kind. Raises ProgramFailed."""
     for name in names:
         say(f"Building {tag(name)}")
-        must(["docker", "build", "--quiet", "--target", name, "--tag", tag(name), str(target.root)])
+        words = ["docker", "build", "--quiet", "--target", name, "--tag", tag(name), str(target.root)]
+        must(words, variables={"DOCKER_BUILDKIT": "1"})  # engines before 23 build the old way unless they are told
         if target.kind == "minikube":
             must(["minikube", "image", "load", tag(name)])
         elif target.kind == "kind":

@@ -42,7 +42,7 @@ from scaler.record import KEPT_DECISIONS, Wanted
 from scaler.status import ScalerStatus
 
 MOST_TAIL_LINES = 100_000
-_OPEN_WITHOUT_TOKEN = ("/healthz",)
+_OPEN_WITHOUT_TOKEN = ("/healthz", "/livez")
 """Probes of a platform carry no token."""
 _SOCKETS = ("/ws",)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -96,6 +96,11 @@ def create_app(
         )
         well = health.status == "ok" and (leads or not leading)
         return JSONResponse(health.wire(), 200 if well else 503, {"Cache-Control": "no-store"})
+
+    @app.get("/livez")
+    async def read_life() -> Response:
+        """200 while this process answers, whoever else does not: to start it again would help nobody."""
+        return JSONResponse({"status": "ok"}, 200, {"Cache-Control": "no-store"})
 
     if dashboard is not None:
         app.include_router(routes(dashboard))

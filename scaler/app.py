@@ -174,7 +174,10 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, stop_work
     leading = asyncio.create_task(_lead(scaler), name="lead")
     _tell_ready(listening)
     try:
-        await asyncio.wait({asyncio.create_task(stopping.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({asked, serving, leading}, return_when=asyncio.FIRST_COMPLETED)
+        if leading.done():  # it ends by a fault only: a scaler that holds the lead and decides nothing must not stay
+            leading.result()
         _log.info("stopping", stop_workers=stop_workers)
         scaler.status.stopping = True
         leading.cancel()

@@ -98,6 +98,11 @@ class _Crew(NamedTuple):
     generations: frozenset[tuple[int, int]]
 
     @property
+    def mixed(self) -> bool:
+        """Whether some agents idle while others do not."""
+        return len([state for state, number in self.agents if number]) > 1
+
+    @property
     def empty(self) -> bool:
         """Whether there is nobody to ask the registry about."""
         return not self.running and not any(number for _, number in self.agents)
@@ -109,6 +114,14 @@ class _Registry(NamedTuple):
     crew: _Crew
     agents: AgentList
     at: float
+
+    def holds(self, crew: _Crew, now: float) -> bool:
+        """Whether the answer still tells who does what.
+
+        Equal numbers may be others' by now: where some idle and some work, two of them may have changed places, and
+        the platform would be told that a busy worker may be moved.
+        """
+        return self.crew == crew and not crew.mixed and now - self.at < REGISTRY_SECONDS
 
 
 @dataclass(frozen=True)
@@ -245,7 +258,7 @@ class PoolLoop:
         crew = self._crew(pools.value, workers.value)
         if crew.empty:
             agents = _Asked(AgentList(agents=()), "", pools.at)
-        elif self._registry and self._registry.crew == crew and pools.at - self._registry.at < REGISTRY_SECONDS:
+        elif self._registry and self._registry.holds(crew, pools.at):
             agents = _Asked(self._registry.agents, "", pools.at)
         else:
             agents = await self._ask("producer", parts.producer.agents())

@@ -19,7 +19,15 @@ from buildyard.clock import Clock
 from buildyard.contracts.api import WorkerInfo
 from buildyard.contracts.pools_docker import DockerPool
 from buildyard.contracts.scaling import PendingCode, PoolConfig, WorkerState
-from buildyard.errors import Conflict, InvalidRequest, InvalidSettings, NotFound, PermanentError, TemporaryError
+from buildyard.errors import (
+    BuildyardError,
+    Conflict,
+    InvalidRequest,
+    InvalidSettings,
+    NotFound,
+    PermanentError,
+    TemporaryError,
+)
 from buildyard.telemetry import logger
 from scaler.executors.docker_container import (
     FARM_LABEL,
@@ -279,6 +287,8 @@ class DockerExecutor:
                 await self._run(one.name, one.pool, place)
             except NotFound:
                 pass
+            except BuildyardError as error:  # it counts as waiting, and its time runs out; the others have their turn
+                one.reason = str(error)
             else:
                 self._waiting.pop(one.name, None)
                 return

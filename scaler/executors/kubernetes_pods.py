@@ -49,6 +49,8 @@ class JobSight:
     ended: datetime | None = None
     given_up: PendingCode | None = None
     given_up_reason: str = ""
+    active: int = 0
+    """How many pods of it the cluster counts that have not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def job_sight(raw: Mapping[str, Any]) -> JobSight | None:
     }
     condition = ended.get("Failed") or ended.get("Complete") or {}
     return JobSight(
+        active=int(status.get("active") or 0),
         name=metadata["name"],
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
@@ -232,6 +235,8 @@ def overdue(
 ) -> Pending | None:
     """What a worker waits for if it has waited longer than its pool allows; None if it ran, ended or may wait."""
     pod = current(pods)
+    if pod is None and job is not None and job.active:
+        return None  # there is one that we do not see: the watch of pods is behind
     if job is None or _is_over(job, pod) or (pod is not None and (pod.ran or pod.over or pod.deleting)):
         return None
     waits = why_pending(job, pod, warnings)

@@ -113,7 +113,7 @@ class Watched(Generic[_S]):
                     self._failed(as_temporary(error_of(error, f"watch {self._path}")))
             except TemporaryError as error:
                 self._failed(error)
-            except (ValueError, KeyError, TypeError) as error:
+            except Exception as error:  # noqa: BLE001 - a watch that ended would leave a view that is believed for ever
                 _log.exception("an answer of the API server cannot be read", path=self._path)
                 self._version = ""
                 self._failed(TemporaryError(f"The API server's answer cannot be read: {type(error).__name__}."))

@@ -72,15 +72,32 @@ def test_another_checkout_takes_the_passwords_of_the_farm_that_is_there(machine:
     def secret(name: str) -> dict[str, Any]:
         return {"metadata": {"name": name}, "data": {"KEY": base64.b64encode(f"of {name}".encode()).decode()}}
 
-    held = [secret(name if name == "worker" else f"{name}-abc123") for name in SECRETS]
+    held = [secret(name if name == "worker" else f"{name}-abc2456789") for name in SECRETS]
     fakes = machine("kubectl", "minikube", "docker")
     fakes.says(NO_CONTEXTS, RUNNING, YES, items("get secrets", *held), LOADED, READY)
 
     assert fakes.run("up")[0] == 0
 
     secrets = checkout / "k8s/base/secrets"
-    assert (secrets / "postgres.env").read_text() == "KEY=of postgres-abc123\n"
+    assert (secrets / "postgres.env").read_text() == "KEY=of postgres-abc2456789\n"
     assert {stat.S_IMODE(file.stat().st_mode) for file in secrets.iterdir()} == {0o600}
+
+
+def test_passwords_of_another_farm_are_not_brought_to_the_one_that_is_there(machine: Maker, checkout: Path) -> None:
+    fakes = machine("kubectl", "minikube", "docker")
+    fakes.says(NO_CONTEXTS, RUNNING, YES, NO_SECRETS, LOADED, READY)
+    assert fakes.run("up")[0] == 0
+    other = {"POSTGRES_PASSWORD": base64.b64encode(b"another").decode()}
+    held = {"metadata": {"name": "postgres-abc2456789"}, "type": "Opaque", "data": other}
+    fakes.says(NO_CONTEXTS, RUNNING, YES, items("get secrets", held), LOADED, READY)
+    before = len(fakes.changed())
+
+    code, _, complaint = fakes.run("up")
+
+    assert code == 2
+    assert "POSTGRES_PASSWORD differ" in complaint
+    assert len(fakes.changed()) == before, "nothing is applied"
+    assert (checkout / "k8s/base/secrets").exists()
 
 
 def test_what_the_server_refuses_in_the_dry_run_is_told_and_not_applied(machine: Maker) -> None:
@@ -125,7 +142,7 @@ def test_down_may_leave_the_data_and_nothing_else(machine: Maker, checkout: Path
     fakes, out = down(machine, "--keep-data")
 
     first, jobs, wide = fakes.changed()
-    assert " delete deployments.apps,secrets --selector=app.kubernetes.io/part-of=buildyard " in first
+    assert " delete deployments.apps --selector=app.kubernetes.io/part-of=buildyard " in first
     assert " delete jobs --all " in jobs
     assert " delete priorityclasses.scheduling.k8s.io --selector=" in wide
     assert "The data stay: data-postgres-0." in out

@@ -85,16 +85,18 @@ def test_minikube_goes_before_kind_and_the_current_context_is_never_taken() -> N
 
 
 def test_the_newest_passwords_of_a_cluster_are_found_by_their_names() -> None:
-    def secret(name: str, at: str, **values: str) -> dict[str, Any]:
+    def secret(name: str, at: str, kind: str = "Opaque", **values: str) -> dict[str, Any]:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-        return {"metadata": {"name": name, "creationTimestamp": at}, "data": data}
+        return {"metadata": {"name": name, "creationTimestamp": at}, "type": kind, "data": data}
 
     found = of_cluster(
         [
-            secret("postgres-b", "2026-11-02T00:00:00Z", POSTGRES_PASSWORD="new"),
-            secret("postgres-a", "2026-11-01T00:00:00Z", POSTGRES_PASSWORD="old"),
+            secret("postgres-2b8h9k7t4m", "2026-11-02T00:00:00Z", POSTGRES_PASSWORD="new"),
+            secret("postgres-g5h2d7f9c4", "2026-11-01T00:00:00Z", POSTGRES_PASSWORD="old"),
             secret("worker", "2026-11-01T00:00:00Z", BUILDYARD_TOKEN="t"),
             secret("somebody-elses", "2026-11-01T00:00:00Z", X="y"),
+            secret("producer-tls", "2026-11-03T00:00:00Z", "kubernetes.io/tls", CERT="c"),
+            secret("scaler-tls", "2026-11-03T00:00:00Z", CERT="c"),
         ]
     )
 

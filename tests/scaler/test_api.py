@@ -175,7 +175,7 @@ async def test_the_first_page_says_where_things_are(api: Api) -> None:
 async def test_the_description_of_the_api_names_its_answers(api: Api) -> None:
     paths = (await api.http.get("/openapi.json")).json()["paths"]
 
-    assert set(paths) == {"/decisions", "/why", "/whatif", "/agents", "/agents/{name}/logs", "/healthz"}
+    assert set(paths) == {"/decisions", "/why", "/whatif", "/agents", "/agents/{name}/logs", "/healthz", "/livez"}
 
 
 # ------------------------------------------------------------------------------------------------ health
@@ -284,6 +284,7 @@ async def test_a_probe_needs_no_token(guarded: Api) -> None:
     await guarded.loop.tick("tick")
 
     assert (await guarded.http.get("/healthz", headers={"Host": "10.1.2.3:8080"})).status_code == 200
+    assert (await guarded.http.get("/livez", headers={"Host": "10.1.2.3:8080"})).status_code == 200
 
 
 async def test_an_odd_form_of_a_path_leads_nowhere(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -190,6 +191,13 @@ def test_nothing_that_ever_ran_is_overdue(pod: PodSight, age: float) -> None:
     late = overdue(seen_job(), [pod], {}, BOUNDS, BORN + timedelta(seconds=age))
     if pod.ran or pod.phase in ("Running", "Succeeded"):
         assert late is None
+
+
+def test_a_job_whose_pod_the_cluster_counts_and_we_do_not_see_is_not_overdue() -> None:
+    late = BORN + timedelta(seconds=10**6)
+
+    assert overdue(seen_job(), [], {}, BOUNDS, late) is not None
+    assert overdue(replace(seen_job(), active=1), [], {}, BOUNDS, late) is None
 
 
 @given(some_pods)

@@ -222,17 +222,27 @@ async def test_without_a_worker_nobody_asks_for_the_registry(farm: Farm) -> None
 async def test_the_registry_is_asked_again_when_somebody_comes_goes_or_changes_and_now_and_then(farm: Farm) -> None:
     await farm.staffed(IDLE, IDLE)
     asked: list[int] = []
-    for change in ("none", "busy", "left", "new", "none", "none"):
+    for change in ("none", "none", "busy", "left", "new", "idle", "none", "none"):
         if change == "busy":
             farm.producer.registry["linux-1-1"] = BUSY
         elif change == "left":
             farm.executor.end("linux-2-1")
         elif change == "new":
             await farm.executor.start("linux-3-1")
-        await farm.tick(1 if len(asked) < 5 else 10)
+        elif change == "idle":
+            farm.producer.registry["linux-1-1"] = IDLE
+        await farm.tick(1 if len(asked) < 7 else 10)
         asked.append(farm.producer.asked_for_agents)
 
-    assert asked == [1, 2, 3, 4, 4, 5]
+    assert asked == [1, 1, 2, 3, 4, 5, 5, 6]
+
+
+async def test_while_some_idle_and_some_work_the_registry_is_asked_at_every_look(farm: Farm) -> None:
+    await farm.staffed(IDLE, BUSY)
+    for _ in range(3):
+        await farm.tick()
+
+    assert farm.producer.asked_for_agents == 3
 
 
 async def test_every_tick_is_recorded_and_every_record_replays_to_its_plan(farm: Farm) -> None:

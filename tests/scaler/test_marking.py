@@ -76,3 +76,20 @@ async def test_while_the_producer_is_away_no_worker_may_be_moved(tmp_path: Path)
     record.close()
 
     assert executor.marked == [frozenset({"linux-1-1"}), frozenset()]
+
+
+async def test_a_worker_that_took_the_place_of_an_idle_one_is_marked_at_once(tmp_path: Path) -> None:
+    clock = FakeClock()
+    producer, executor, record = FakeProducer(), FakeExecutor(clock), DecisionRecord(tmp_path)
+    parts = Parts(producer, FakeBroker(), executor, record, clock, marks=IdleMarks(executor))
+    loop = PoolLoop(PoolConfig(name="linux", policy=ScalingPolicy(max_workers=8)), parts, 1)
+    for name, state in (("linux-1-1", AgentState.IDLE), ("linux-2-1", AgentState.BUSY)):
+        await executor.start(name)
+        producer.registry[name] = state
+
+    await loop.tick("tick")
+    producer.registry |= {"linux-1-1": AgentState.BUSY, "linux-2-1": AgentState.IDLE}
+    await loop.tick("tick")
+    record.close()
+
+    assert executor.marked == [frozenset({"linux-1-1"}), frozenset({"linux-2-1"})]
