@@ -40,6 +40,7 @@ _TRIES = 4
 _PAUSE_SECONDS = 0.25
 _END_SECONDS = 5.0
 _MOST_ANSWER_BYTES = 16 << 20
+_MOST_SAID_BYTES = 4096
 _TRY_AGAIN_LATER = 1013
 """The code with which a websocket is closed that is one too many."""
 _PASSED_BACK = ("content-type", "etag", "last-modified")
@@ -184,10 +185,14 @@ class Dashboard:
         )
         said = b""
         assert process.stdout is not None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(START_SECONDS):
-                while not said.startswith(b"ready") and (line := await process.stdout.readline()):
-                    said = line
+        try:
+            with suppress(TimeoutError, ValueError):  # a line without an end is no word of ours
+                async with asyncio.timeout(START_SECONDS):
+                    while not said.startswith(b"ready") and (line := await process.stdout.readline()):
+                        said = line
+        except asyncio.CancelledError:
+            process.kill()  # nobody would read what it says
+            raise
         if not said.startswith(b"ready"):
             await self._end()
             raise TemporaryError("The dashboard does not start.", remedy="The scaler's log says why.") from (
@@ -247,9 +252,9 @@ def _folder_of_its_own() -> Path:
 
 
 async def _told(output: asyncio.StreamReader) -> None:
-    """What the child says goes into the log."""
-    while line := await output.readline():
-        _log.info("dashboard says", text=line.decode(errors="replace").rstrip()[:500])
+    """What the child says goes into the log, piece by piece: a full pipe would stop the child."""
+    while said := await output.read(_MOST_SAID_BYTES):
+        _log.info("dashboard says", text=said.decode(errors="replace").strip()[:500])
 
 
 async def _asked(socket: Path, target: str, host: str) -> Answer:

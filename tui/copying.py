@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 from pydantic import TypeAdapter
 
 from tui.state import Ref, Store
 
 _ANY: TypeAdapter[object] = TypeAdapter(object)
+_OBEYED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def as_json(store: Store, ref: Ref) -> str:
@@ -28,4 +30,7 @@ def as_json(store: Store, ref: Ref) -> str:
 
 
 def _indented(text: str | bytes) -> str:
-    return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    """Indented; what a terminal might obey, or what turns the order of letters around, is escaped: the same JSON."""
+    return _OBEYED.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    )

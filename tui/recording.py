@@ -64,7 +64,7 @@ _SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (_NAMES, re.compile(rf"({_NAMED_SO}\"\s*:\s*\")[^\"\\]+", re.IGNORECASE)),
     (("gh",), re.compile(r"()\bgh[pousr]_[A-Za-z0-9]{20,}")),
     (("akia",), re.compile(r"()\bAKIA[A-Z0-9]{16}")),
-    (("eyj",), re.compile(r"()\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*")),
+    (("eyj",), re.compile(r"()(?<![\w-])eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*")),
 )
 """What gives a secret away, and where it is then looked for; most texts hold nothing of the first."""
 
@@ -243,7 +243,7 @@ class Recording:
         told: dict[str, str] = {}
         first = max((place for place, (start, _) in enumerate(self._frames) if start < milliseconds), default=0)
         for _, frame in self._frames[first:]:
-            for line in _unpacked(frame).splitlines():
+            for line in _unpacked(frame).split("\n"):  # other line ends may stand within texts
                 if not line.startswith('{"t":'):
                     continue
                 if told or target:
@@ -276,7 +276,7 @@ def opened(path: Path) -> Recording:
     header, last, damage = None, 0, ""
     for frame in _frames(data):
         try:
-            lines = _unpacked(frame).splitlines()
+            lines = _unpacked(frame).split("\n")
             header = header or _header(path, lines[0])
             times = [_time(line) for line in lines if line.startswith('{"t":')]
         except (zstd.ZstdError, ValueError, IndexError, EOFError):

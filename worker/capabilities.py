@@ -186,9 +186,17 @@ def free_disk_bytes(data_dir: Path) -> int | None:
 
 
 def _memory_bytes() -> int | None:
-    total = _meminfo("MemTotal")
+    total = _meminfo("MemTotal") or _memory_by_pages()
     limit = _first_line("/sys/fs/cgroup/memory.max")
     return min(total, int(limit)) if total and limit.isdigit() else total
+
+
+def _memory_by_pages() -> int | None:
+    """Where there is no /proc."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _meminfo(field: str) -> int | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from buildyard.contracts.agents import Capabilities
 from buildyard.contracts.needs import Needs, wanted
 from buildyard.contracts.suiting import unmet
 from orchestrator.domain.records import Agent
+
+_MOST_REASONS = 20
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,10 @@ class Unserved:
     reasons: tuple[str, ...] = ()
 
 
-def suited(needs: Collection[str], capabilities: Capabilities, most: int) -> tuple[str, ...]:
-    """Those of these needs that an agent meets, the empty ones first, `most` in all."""
-    met = [text for text in sorted(needs) if text and not unmet(_read(text), capabilities)]
+def suited(needs: Mapping[str, ReadyJobs], capabilities: Capabilities, most: int) -> tuple[str, ...]:
+    """Those of these needs that an agent meets, the empty ones first, then by who waits longest; `most` in all."""
+    by_age = sorted(needs, key=lambda text: (needs[text].oldest_ready_at, text))
+    met = [text for text in by_age if text and not unmet(_read(text), capabilities)]
     return ("", *met[: most - 1])
 
 
@@ -49,7 +53,7 @@ def unserved(pool: str, ready: Mapping[str, ReadyJobs], agents: Sequence[Agent])
     return Unserved(
         count=sum(ready[text].count for text in lost),
         oldest_served=min(served, default=None),
-        reasons=tuple(why_unsuited(pool, text, agents) for text in sorted(lost)),
+        reasons=tuple(why_unsuited(pool, text, agents) for text in sorted(lost)[:_MOST_REASONS]),
     )
 
 
@@ -70,5 +74,6 @@ def why_unsuited(pool: str, needs: str, agents: Sequence[Agent]) -> str:
     return f"No agent of the pool {pool} has {' and '.join(lacks)}." if lacks else ""
 
 
+@lru_cache(maxsize=4096)
 def _read(text: str) -> Needs:
     return Needs.model_validate_json(text)

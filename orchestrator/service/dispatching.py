@@ -126,7 +126,7 @@ class Dispatching(Core):
             known = await tx.agent(agent)
             if known is None:
                 raise NotFound(f"There is no agent {agent}.", remedy="`GET /api/v1/agents` lists them.")
-            await tx.mark_agent(agent, draining=True, left=known.left, reason=reason)
+            await tx.set_draining(agent, draining=True, reason=reason)
         self._outlets.controls((DrainAgent(agent=agent, reason=reason),))
         return await self._shown(agent)
 
@@ -143,12 +143,10 @@ class Dispatching(Core):
             known = await tx.agent(agent)
             if known is None:
                 raise NotFound(f"There is no agent {agent}.", remedy="`GET /api/v1/agents` lists them.")
-            if known.left:
+            if known.left or (known.draining and not await tx.set_draining(agent, draining=False, reason="")):
                 raise _refusal(
                     "agent_left", f"Agent {agent} has left.", "Where work waits, the scaler starts another one."
                 )
-            if known.draining:
-                await tx.mark_agent(agent, draining=False, left=False, reason="")
         return await self._shown(agent)
 
     # ------------------------------------------------------------------ inside
@@ -225,7 +223,11 @@ class Dispatching(Core):
             return _unsuited(paused), None
         needs = await self._needs.of(tx.queries, request.pool, known.agent.capabilities)
         step = await self._best(tx, known.agent, request, needs)
-        if step is None and tx.held_build is None and (next_needs := await tx.queries.any_ready(request.pool)):
+        if (
+            step is None
+            and tx.held_build is None
+            and (next_needs := await tx.queries.any_ready(request.pool)) is not None
+        ):
             needs = await self._needs.of(tx.queries, request.pool, known.agent.capabilities, anew=True)
             step = await self._best(tx, known.agent, request, needs)
             if step is None:

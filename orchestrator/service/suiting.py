@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from buildyard.clock import Clock
 from buildyard.contracts.agents import Capabilities
-from orchestrator.domain.suiting import suited
+from orchestrator.domain.suiting import ReadyJobs, suited
 from orchestrator.store.attempts import MOST_NEEDS
 from orchestrator.store.queries import Queries
 
@@ -20,7 +20,7 @@ class ReadyNeeds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._needs: Mapping[str, Collection[str]] = {}
+        self._needs: Mapping[str, Mapping[str, ReadyJobs]] = {}
         self._until = 0.0
 
     async def of(
@@ -32,4 +32,4 @@ class ReadyNeeds:
             self._needs = await queries.ready_needs()
             after = self._clock.monotonic()
             self._until = after + max(_KNOWN_SECONDS, (after - begun) * _SHARE)
-        return suited(self._needs.get(pool, ()), capabilities, MOST_NEEDS)
+        return suited(self._needs.get(pool, {}), capabilities, MOST_NEEDS)

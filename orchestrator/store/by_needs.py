@@ -21,9 +21,14 @@ _READY_NEEDS = (
     .group_by(t.jobs.c.needs, t.jobs.c.pool)
 )
 _LONG_READY = (
-    select(t.jobs.c.build_id, t.jobs.c.pool, t.jobs.c.needs)
-    .where(t.READY, t.jobs.c.needs > "", t.jobs.c.ready_at <= bindparam("since", type_=t.jobs.c.ready_at.type))
-    .order_by(t.jobs.c.ready_at)
+    select(t.jobs.c.build_id)
+    .distinct()
+    .where(
+        t.READY,
+        t.jobs.c.needs == bindparam("needs"),
+        t.jobs.c.pool == bindparam("pool"),
+        t.jobs.c.ready_at <= bindparam("since", type_=t.jobs.c.ready_at.type),
+    )
     .limit(bindparam("at_most"))
 )
 _AGENTS = select(t.agents).where(t.agents.c.seen_at >= bindparam("seen_since", type_=t.agents.c.seen_at.type))
@@ -32,7 +37,7 @@ _PAGE = 500
 _BEST_NEEDS = (
     select(t.jobs.c.needs)
     .where(t.jobs.c.state == JobState.READY.value, t.jobs.c.pool == bindparam("pool"))
-    .order_by(t.jobs.c.priority.desc(), t.jobs.c.ready_at)
+    .order_by(t.jobs.c.priority.desc())
     .limit(1)
 )
 
@@ -90,16 +95,20 @@ class ByNeeds:
         return why_unsuited(job.pool, job.needs, agents)
 
     async def long_unsuited(self, since: datetime) -> list[Unsuited]:
-        """The oldest jobs that are ready since before then, and no agent seen from then on suits them."""
-        rows = list(await self._db.execute(_LONG_READY, {"since": since, "at_most": _PAGE}))
-        if not rows:
-            return []
-        agents = await self._agents(since)
-        found = []
-        for row in rows:
-            here = [agent for agent in agents if agent.pool == row.pool]
-            if why := why_unsuited(row.pool, row.needs, here):
-                found.append(Unsuited(row.build_id, row.pool, why))
+        """Builds with a job that is ready since before then, and no agent seen from then on suits it.
+
+        Where no agent was seen at all nobody knows what the next one has: that pool's builds are not told.
+        """
+        ready = await self.ready_needs()
+        agents = await self._agents(since) if ready else []
+        found: list[Unsuited] = []
+        for pool, kinds in ready.items():
+            here = [agent for agent in agents if agent.pool == pool]
+            for needs, jobs in kinds.items():
+                if not here or jobs.oldest_ready_at > since or not (why := why_unsuited(pool, needs, here)):
+                    continue
+                asked = {"pool": pool, "needs": needs, "since": since, "at_most": _PAGE}
+                found += [Unsuited(row[0], pool, why) for row in await self._db.execute(_LONG_READY, asked)]
         return found
 
     async def _agents(self, since: datetime) -> list[Agent]:
@@ -107,5 +116,5 @@ class ByNeeds:
         return [codec.agent_from(row) for row in rows]
 
     async def any_ready(self, pool: str) -> str | None:
-        """What the pool's best ready job needs, whoever may take it; None where no job is ready."""
+        """What a ready job of the pool's highest priority needs, whoever may take it; None where no job is ready."""
         return (await self._db.execute(_BEST_NEEDS, {"pool": pool})).scalar_one_or_none()

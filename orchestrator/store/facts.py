@@ -214,6 +214,12 @@ class Facts:
         change = {"draining": draining, "left": left, "reason": reason}
         await self._db.execute(update(t.agents).where(t.agents.c.name == name).values(change))
 
+    async def set_draining(self, name: str, *, draining: bool, reason: str) -> bool:
+        """An agent is asked to drain, or to stay; False when it has left, which may be this very moment."""
+        here = and_(t.agents.c.name == name, t.agents.c.left.is_(False))
+        changed = await self._db.execute(update(t.agents).where(here).values(draining=draining, reason=reason))
+        return changed.rowcount > 0
+
     async def _upsert(
         self,
         table: Table,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
@@ -98,6 +99,13 @@ def test_nothing_is_left_out_of_what_was_told_at_one_moment(tmp_path: Path) -> N
     assert [event for _, event in opened(written(tmp_path / "x.farm", events)).since(0)] == [one for _, one in events]
 
 
+def test_other_ends_of_lines_within_a_text_end_no_event(tmp_path: Path) -> None:
+    events: list[tuple[float, e.Event]] = [
+        (0, e.SourceSeen("producer", s.at(0), "down", "http://here", None, "one\u2028two\x85three\u2029four"))
+    ]
+    assert [event for _, event in opened(written(tmp_path / "x.farm", events)).since(0)] == [one for _, one in events]
+
+
 def test_answers_that_come_every_second_are_thinned_and_news_are_not(tmp_path: Path) -> None:
     events: list[tuple[float, e.Event]] = []
     for n in range(60):
@@ -141,6 +149,13 @@ def test_what_looks_like_a_secret_is_not_written(text: str, secret: str, tmp_pat
     assert len(lines) == 2
     assert all(secret not in line for line in lines)
     assert all("***" in line for line in lines)
+
+
+def test_a_line_made_to_look_like_many_secrets_takes_no_time_to_speak_of() -> None:
+    broke = e.LogSeen("build/x", (e.LogLine("-eyJ" * 20_000, 1),))
+    began = time.process_time()
+    encoded(broke, 0)
+    assert time.process_time() - began < 2
 
 
 def test_metadata_named_like_a_secret_is_hidden_too() -> None:

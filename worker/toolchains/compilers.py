@@ -41,7 +41,7 @@ _GNU = re.compile(
     _FILE + r":(?P<line>\d{1,9}):(?:(?P<column>\d{1,9}):)? (?P<kind>fatal error|error|warning): (?P<message>.+)"
 )
 _UNDEFINED = re.compile(r"(?:\S{0,100}ld: )?" + _FILE + r":(?P<line>\d{1,9}): (?P<message>undefined reference to .+)")
-_MAKE = re.compile(r"(?P<file>[^\s:]{1,500}):(?P<line>\d{1,9}): \*\*\* (?P<message>.+?)(?:\.? +Stop\.)?$")
+_MAKE = re.compile(r"(?P<file>[^\s:]{1,500}):(?P<line>\d{1,9}): \*\*\* (?P<message>.+)")
 _CMAKE = re.compile(r"CMake (?P<kind>Error|Warning)(?: \(dev\))? at (?P<file>[^:]{1,500}):(?P<line>\d{1,9})(?: \(|:|$)")
 _GNU_CODE = re.compile(r" \[(-W[^\]\s]{1,80})\]$")
 _JAVA_CODE = re.compile(r"\[(\w{1,40})\] ")
@@ -98,7 +98,8 @@ class Gcc:
             message = found["message"][: code.start()] if code else found["message"]
             return _made(found, _severity(found["kind"]), message, code[1] if code else "")
         if found := _UNDEFINED.match(line) or _MAKE.match(line):
-            return Found("error", found["file"], int(found["line"]), None, found["message"])
+            message = found["message"].rstrip().removesuffix("Stop.").rstrip().removesuffix(".")
+            return Found("error", found["file"], int(found["line"]), None, message)
         return None
 
 

@@ -39,15 +39,19 @@ def test_a_ready_job_suits_an_agent_or_is_unserved_with_a_reason(
     assert found.oldest_served == min(oldest, default=None)
 
 
-@given(st.sets(NEEDS), TOOLS, st.integers(1, 9))
-def test_an_agent_asks_for_what_needs_nothing_first_and_for_no_more_than_it_may(
-    needs: set[str], tools: dict[str, str], most: int
+@given(READY, TOOLS, st.integers(1, 9))
+def test_an_agent_asks_for_what_needs_nothing_first_then_by_age_and_for_no_more_than_it_may(
+    ready: dict[str, ReadyJobs], tools: dict[str, str], most: int
 ) -> None:
-    found = suited(needs, Capabilities(tools=tools), most)
+    found = suited(ready, Capabilities(tools=tools), most)
 
     assert found[0] == ""
     assert len(found) == len(set(found)) <= most
-    assert set(found[1:]) <= needs
+    assert set(found[1:]) <= ready.keys()
+    ages = [ready[text].oldest_ready_at for text in found[1:]]
+    assert ages == sorted(ages)
+    left_out = set(suited(ready, Capabilities(tools=tools), 99)) - set(found)
+    assert all(ready[text].oldest_ready_at >= ages[-1] for text in left_out if ages)
 
 
 def test_reasons_name_the_agent_that_lacks_least() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -126,13 +127,16 @@ def test_any_line_is_gone_through(family: Family, text: str) -> None:
         "  1:1  error" + "  " * 8_000,
         "a.go:1: " * 2_000,
         "error" * 3_200,
+        "M:1: *** x" + " " * 16_000 + "x",
     ],
 )  # fmt: skip
 def test_a_hostile_line_takes_no_time_to_speak_of(family: Family, line: str) -> None:
     reader = compiler_of(family)
 
+    began = time.process_time()
     for _ in range(20):
         reader.take(line)
+    assert time.process_time() - began < 2, "each line is gone through once"
 
 
 def test_every_family_has_a_reader_and_every_toolchain_with_tools_names_some() -> None:
