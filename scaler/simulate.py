@@ -124,6 +124,8 @@ class _Worker:
     since: float = 0
     """Since when it idles."""
     jobs: int = 0
+    duration: float = 0
+    """Of the job in hand."""
     views: dict[WorkerState, WorkerView] = field(default_factory=dict)
 
     def view(self) -> WorkerView:
@@ -212,6 +214,7 @@ class _Run:
             self._busy -= 1
             self._done += 1
             self._end = now
+            self._learn(self._workers[number].duration, now)
             self._free(self._workers[number], now)
         elif kind is _Kind.EXIT:
             self._exit(number, now)
@@ -247,7 +250,7 @@ class _Run:
             worker.jobs += 1
             worker.state = WorkerState.BUSY
             self._busy += 1
-            self._durations.append(job.duration)
+            worker.duration = job.duration
             taken = job.duration + self._farm.handover_seconds
             heapq.heappush(self._events, (now + taken, _Kind.DONE, worker.slot))
 
@@ -299,7 +302,8 @@ class _Run:
             limits.append(self._quiet_since + policy.idle_seconds)
         for limit in limits:
             if limit > now:
-                self._look_soon(self._tick_at(limit))
+                at = self._tick_at(limit)
+                self._look_soon(at if at > now else self._tick_after(now))
 
     def _look_soon(self, at: float) -> None:
         """Look at this time, unless a look is due before."""
@@ -335,17 +339,17 @@ class _Run:
             generations=self._generations,
             failed_starts=0,
             seconds_since_failed_start=None,
-            job_seconds=self._usual_duration(now),
+            job_seconds=self._learned,
         )
 
-    def _usual_duration(self, now: float) -> float | None:
-        """The median of the last jobs, learned anew from time to time as the scaler does."""
+    def _learn(self, duration: float, now: float) -> None:
+        """Note how long a job took; the median of the last ones counts, taken anew from time to time."""
         if self._policy.name != "elastic":
-            return None
-        if self._durations and (self._learned is None or now - self._learned_at >= _LEARN_SECONDS) and self._done:
+            return
+        self._durations.append(duration)
+        if self._learned is None or now - self._learned_at >= _LEARN_SECONDS:
             self._learned_at = now
             self._learned = sorted(self._durations)[len(self._durations) // 2]
-        return self._learned
 
     def _reading(self, value: int) -> Reading:
         made = self._readings.get(value)

@@ -130,12 +130,13 @@ async def test_the_compose_file_brings_up_a_farm_that_builds_in_containers(tmp_p
         with docker_engine.client(host) as engine:
             (row,) = engine.containers(filters={"label": f"buildyard.farm={farm}"})
             assert list(row["NetworkSettings"]["Networks"]) == ["buildyard"]
-        health = {
-            one["Service"]: one["Health"] for one in map(json.loads, project.run("ps", "--format", "json").splitlines())
-        }
-        assert {name: health[name] for name in (*OURS, "rabbitmq", "postgres")} == dict.fromkeys(
-            (*OURS, "rabbitmq", "postgres"), "healthy"
-        )
+
+        async def healthy() -> bool:
+            told = map(json.loads, project.run("ps", "--format", "json").splitlines())
+            health = {one["Service"]: one["Health"] for one in told}
+            return {health[name] for name in (*OURS, "rabbitmq", "postgres")} == {"healthy"}
+
+        await until(healthy)
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-import scaler.app
+import scaler.executors.opening
 from scaler.__main__ import main
 from scaler.executors.process import ProcessExecutor
 
 if __name__ == "__main__":
     command = (sys.executable, "-P", "-m", "tests.journey.faulty_worker")
-    vars(scaler.app).update(ProcessExecutor=partial(ProcessExecutor, command=command))
+    vars(scaler.executors.opening).update(ProcessExecutor=partial(ProcessExecutor, command=command))
     sys.exit(main())

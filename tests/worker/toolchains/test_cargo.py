@@ -69,7 +69,7 @@ def test_a_member_of_no_kind_is_only_tested() -> None:
 
 
 def test_a_manifest_that_is_no_toml_is_refused_with_its_name() -> None:
-    with pytest.raises(InvalidRequest, match=r"^Cargo\.toml is not TOML"):
+    with pytest.raises(InvalidRequest, match=r"^Cargo\.toml:1:9: it is not TOML"):
         plan(CARGO, StageName.BUILD, written({"Cargo.toml": "[package"}))
 
 

@@ -67,7 +67,7 @@ def test_an_odd_extra_is_never_part_of_a_command() -> None:
 
 
 def test_a_pyproject_that_is_no_toml_is_told() -> None:
-    with pytest.raises(InvalidRequest, match=r"^pyproject.toml is not TOML"):
+    with pytest.raises(InvalidRequest, match=r"^pyproject.toml:1:9: it is not TOML"):
         restored("[project\n")
 
 
