@@ -255,6 +255,7 @@ _AT_COMMANDS: tuple[tuple[type[BuildyardError], Outcome, ReasonCode], ...] = (
     (BuildyardError, Outcome.FAILED, ReasonCode.WORKER_ERROR),
 )
 _AT_PUBLISH: tuple[tuple[type[BuildyardError], Outcome, ReasonCode], ...] = (
+    (TemporaryError, Outcome.FAILED, ReasonCode.WORKER_ERROR),  # tried again: no outage decides about a build
     (BuildyardError, Outcome.FAILED, ReasonCode.ARTIFACT_FAILED),
 )
 

@@ -342,13 +342,13 @@ async def test_a_stream_of_results_that_breaks_is_read_again_from_its_start(tmp_
     assert _table((await _collected(rig))["results.csv"]) == [["row", "n"], ["1", "1"], ["2", "2"]]
 
 
-async def test_a_producer_that_stays_away_fails_the_collecting(tmp_path: Path) -> None:
+async def test_a_producer_that_stays_away_fails_the_collecting_by_a_cause_that_is_tried_again(tmp_path: Path) -> None:
     rig = rig_of(tmp_path, job_spec(kind=JobKind.COLLECT))
     rig.producer.away = True
 
     finished = await rig.run()
 
-    assert (finished.outcome, finished.reason_code) == (Outcome.FAILED, ReasonCode.ARTIFACT_FAILED)
+    assert (finished.outcome, finished.reason_code) == (Outcome.FAILED, ReasonCode.WORKER_ERROR)
 
 
 @pytest.mark.parametrize("columns", [3000])

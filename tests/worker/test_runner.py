@@ -296,7 +296,7 @@ async def test_a_link_out_of_the_workspace_is_never_published(tmp_path: Path) ->
     assert [artifact.path for artifact in finished.artifacts] == ["dist/sub/real.txt"], finished.reason
 
 
-async def test_an_object_store_that_stays_away_fails_the_artifacts(
+async def test_an_object_store_that_stays_away_fails_the_artifacts_by_a_cause_that_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.stages.publish._TRIES", 1)
@@ -311,7 +311,7 @@ async def test_an_object_store_that_stays_away_fails_the_artifacts(
     monkeypatch.setattr(objects, "put", only_logs)
     finished = await rig.run()
 
-    assert (finished.outcome, finished.reason_code) == (Outcome.FAILED, ReasonCode.ARTIFACT_FAILED)
+    assert (finished.outcome, finished.reason_code) == (Outcome.FAILED, ReasonCode.WORKER_ERROR)
     assert finished.artifacts == ()
 
 
