@@ -63,7 +63,7 @@ def simulate_scaled_job(
     pending: set[int] = set()
     waits: list[float] = []
     samples = [Sample(0.0, 0, 0, 0)]
-    started = peak = 0
+    started = 0
     spent = end = 0.0
     while len(waits) < len(load) or began:
         now, kind, number = heapq.heappop(events)
@@ -86,15 +86,27 @@ def simulate_scaled_job(
             end = now if kind is _Kind.DONE else end
             pending.discard(number)
             spent += now - began.pop(number)
-        peak = max(peak, len(began))
         samples.append(Sample(now, len(waiting), len(began), len(began) - len(pending)))
+    return _outcome(load, most, waits, started, spent, end, samples)
+
+
+def _outcome(
+    load: Sequence[Job],
+    most: int,
+    waits: Sequence[float],
+    started: int,
+    spent: float,
+    end: float,
+    samples: Sequence[Sample],
+) -> Outcome:
+    """What came of it, as it is told of our own policies."""
     return Outcome(
         policy=ScalingPolicy(max_workers=most),
         waits=tuple(waits),
         unserved=0,
         started=started,
         used=len(load),
-        peak=peak,
+        peak=max(sample.present for sample in samples),
         busy_seconds=math.fsum(job.duration for job in load),
         idle_seconds=0.0,
         worker_seconds=spent,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from buildyard.contracts.builds import JobState
 from orchestrator.domain.records import Agent, Job
 from orchestrator.domain.suiting import ReadyJobs, Unserved, unserved, why_unsuited
-from orchestrator.store import codec
+from orchestrator.store import codec, standing
 from orchestrator.store import schema as t
 
 _ANY_NEEDS = select(t.jobs.c.needs).where(t.READY, t.jobs.c.needs > "").limit(1)
@@ -31,7 +31,6 @@ _LONG_READY = (
     )
     .limit(bindparam("at_most"))
 )
-_AGENTS = select(t.agents).where(t.agents.c.seen_at >= bindparam("seen_since", type_=t.agents.c.seen_at.type))
 _A_MOMENT = timedelta(minutes=2)
 _PAGE = 500
 _BEST_NEEDS = (
@@ -112,7 +111,7 @@ class ByNeeds:
         return found
 
     async def _agents(self, since: datetime) -> list[Agent]:
-        rows = (await self._db.execute(_AGENTS, {"seen_since": since})).mappings()
+        rows = (await self._db.execute(standing.AGENTS, {"seen_since": since})).mappings()
         return [codec.agent_from(row) for row in rows]
 
     async def any_ready(self, pool: str) -> str | None:

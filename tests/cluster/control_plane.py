@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 
 from tests.cluster.building import programs
-from tests.cluster.certificates import Authority, client_context, service_account_keys
+from tests.cluster.certificates import Authority, Pair, client_context, service_account_keys
 
 PATIENCE = 180.0
 """Seconds until a part that should be ready counts as broken: machines may be slow, and busy with a build."""
@@ -127,7 +127,6 @@ class ControlPlane:
         """Certificates, keys and kubeconfigs, then the command of each part."""
         authority = Authority(self.folder)
         serving = authority.sign("serving")
-        to_kubelet = authority.sign("kube-apiserver-to-kubelet", MASTERS)
         accounts = service_account_keys(self.folder)
         users = {
             "admin": MASTERS,
@@ -138,13 +137,19 @@ class ControlPlane:
         }
         configs = {user: str(authority.kubeconfig(self._server, user, group)) for user, group in users.items()}
         etcd = f"http://127.0.0.1:{self._ports['etcd']}"
+        self._prepare_etcd(etcd)
+        self._prepare_api_server(etcd, authority, serving, accounts)
+        self._prepare_controllers(authority, accounts, configs)
+        self._prepare_nodes(authority, serving, configs)
+
+    def _prepare_etcd(self, url: str) -> None:
         peer = f"http://127.0.0.1:{self._ports['peer']}"
         self._command(
             "etcd",
             {
                 "data-dir": self.folder / "etcd",
-                "listen-client-urls": etcd,
-                "advertise-client-urls": etcd,
+                "listen-client-urls": url,
+                "advertise-client-urls": url,
                 "listen-peer-urls": peer,
                 "initial-advertise-peer-urls": peer,
                 "initial-cluster": f"default={peer}",
@@ -153,6 +158,9 @@ class ControlPlane:
                 "log-level": "warn",
             },
         )
+
+    def _prepare_api_server(self, etcd: str, authority: Authority, serving: Pair, accounts: Pair) -> None:
+        to_kubelet = authority.sign("kube-apiserver-to-kubelet", MASTERS)
         self._command(
             "kube-apiserver",
             {
@@ -177,6 +185,10 @@ class ControlPlane:
                 "audit-log-mode": "blocking",  # who has his answer finds his request in the file
             },
         )
+
+    def _prepare_controllers(self, authority: Authority, accounts: Pair, configs: Mapping[str, str]) -> None:
+        """The controller manager and the scheduler: each is alone, and may ask as often as it wants."""
+        alone = {"leader-elect": "false", "secure-port": "0", "kube-api-qps": 200, "kube-api-burst": 400}
         self._command(
             "kube-controller-manager",
             {
@@ -184,22 +196,13 @@ class ControlPlane:
                 "service-account-private-key-file": accounts.key,
                 "root-ca-file": authority.certificate,
                 "use-service-account-credentials": "true",
-                "leader-elect": "false",
-                "secure-port": "0",
-                "kube-api-qps": 200,
-                "kube-api-burst": 400,
+                **alone,
             },
         )
-        self._command(
-            "kube-scheduler",
-            {
-                "kubeconfig": configs["system:kube-scheduler"],
-                "leader-elect": "false",
-                "secure-port": "0",
-                "kube-api-qps": 200,
-                "kube-api-burst": 400,
-            },
-        )
+        self._command("kube-scheduler", {"kubeconfig": configs["system:kube-scheduler"], **alone})
+
+    def _prepare_nodes(self, authority: Authority, serving: Pair, configs: Mapping[str, str]) -> None:
+        """KWOK, which keeps the nodes alive, and what stands behind their pods."""
         self._command(
             "kwok",
             {

@@ -152,10 +152,12 @@ def test_what_looks_like_a_secret_is_not_written(text: str, secret: str, tmp_pat
 
 
 def test_a_line_made_to_look_like_many_secrets_takes_no_time_to_speak_of() -> None:
-    broke = e.LogSeen("build/x", (e.LogLine("-eyJ" * 20_000, 1),))
+    broke = e.LogSeen("build/x", tuple(e.LogLine("-eyJ" * 4_000, n) for n in range(200)))
     began = time.process_time()
     encoded(broke, 0)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 10, (
+        "of its own processor time: once through is far below, in squares far above"
+    )
 
 
 def test_metadata_named_like_a_secret_is_hidden_too() -> None:

@@ -113,30 +113,32 @@ def test_any_line_is_gone_through(family: Family, text: str) -> None:
         assert found is None or (found.file and (found.line is None or found.line >= 0))
 
 
+HOSTILE = [
+    "a" * 16_000,
+    ":" * 16_000,
+    "a:1:" * 4_000,
+    " " * 16_000,
+    'File "' * 2_700,
+    "a(1,1" * 3_200,
+    "[ERROR] " + "a" * 16_000,
+    "  1:1  error" + "  " * 8_000,
+    "a.go:1: " * 2_000,
+    "error" * 3_200,
+    "M:1: *** x" + " " * 16_000 + "x",
+]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(
-    "line",
-    [
-        "a" * 16_000,
-        ":" * 16_000,
-        "a:1:" * 4_000,
-        " " * 16_000,
-        'File "' * 2_700,
-        "a(1,1" * 3_200,
-        "[ERROR] " + "a" * 16_000,
-        "  1:1  error" + "  " * 8_000,
-        "a.go:1: " * 2_000,
-        "error" * 3_200,
-        "M:1: *** x" + " " * 16_000 + "x",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("line", HOSTILE, ids=[line[:12] for line in HOSTILE])
 def test_a_hostile_line_takes_no_time_to_speak_of(family: Family, line: str) -> None:
     reader = compiler_of(family)
 
     began = time.process_time()
-    for _ in range(20):
+    for _ in range(100):
         reader.take(line)
-    assert time.process_time() - began < 2, "each line is gone through once"
+    assert time.process_time() - began < 10, (
+        "of its own processor time: once through is far below, in squares far above"
+    )
 
 
 def test_every_family_has_a_reader_and_every_toolchain_with_tools_names_some() -> None:
