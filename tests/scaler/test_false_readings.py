@@ -167,6 +167,7 @@ LIES = {
 @pytest.fixture
 async def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LyingFarm]:
     monkeypatch.setattr(rabbitmq_management, "SPACING_SECONDS", 0.0)
+    monkeypatch.setattr(rabbitmq_management, "DEADLINE_SECONDS", 60.0)  # no lie here is lateness; machines stall
     async with http_stub() as stub:
         management = Management(f"http://guest:guest@127.0.0.1:{stub.port}", "/")
         made = LyingFarm(tmp_path, stub, management)
