@@ -1,4 +1,4 @@
-"""`bench simulate`: how long a simulated day takes, and how near a real farm comes to what was simulated before.
+"""`bench simulate`: how long a simulated day and a "why" take, and how near a farm comes to what was simulated before.
 
 For each policy a small farm first builds a few things to learn how long workers take to start, what a build costs
 beside its work, and what passes between two builds. Then a load is simulated, its outcome is written down
@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.farms import Setting, farm
-from bench.figures import Row, Section
+from bench.figures import Row, Section, percentile, spread
 from buildyard.cli.load import Report, Sent, send
 from buildyard.client import ProducerClient, ScalerClient
 from buildyard.contracts.agents import AgentView
@@ -36,6 +36,8 @@ from scaler.simulate import Farm, Job, Outcome, Sample, ideal_end, simulate
 PICTURES = Path(__file__).parents[1] / "docs" / "scaling"
 _SEED = 11
 _DAY_JOBS_AN_HOUR = 1_000
+_WAITING = 10
+_WHYS = 60
 _COMMON = {"max_workers": 4, "idle_seconds": 5}
 POLICIES = (
     ScalingPolicy(name="burst", burst_threshold=10, burst_size=2, max_wait=2, **_COMMON),
@@ -56,7 +58,7 @@ class Learned:
 
 async def measure() -> Section:
     """Rows for the simulator's speed, and for each policy how far the live run was from what was predicted."""
-    rows = _speed()
+    rows = [*_speed(), await _asked_why()]
     for policy in POLICIES:
         load = _load()
         learned = await _learn(policy)
@@ -210,6 +212,26 @@ async def _run(
         async with ScalerClient(running.scaler_url) as scaler:
             decisions = (await scaler.decisions(3_600)).decisions
     return builds, agents, list(reversed(decisions))
+
+
+async def _asked_why() -> Row:
+    """How long the scaler thinks about `/why`, of pools and of a build that waits, while a farm works."""
+    waits = []
+    async with farm(Setting("embedded", {}), "max_workers = 1") as running, ProducerClient(running.api_url) as producer:
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield _project(2)
+
+        accepted = [await producer.upload(pieces(), {}, filename="project.zip") for _ in range(_WAITING)]
+        async with ScalerClient(running.scaler_url) as scaler:
+            await scaler.why(build=accepted[-1].execution_id)
+            for number in range(_WHYS):
+                began = time.perf_counter()
+                await scaler.why(build=accepted[-1].execution_id if number % 2 else None)
+                waits.append((time.perf_counter() - began) * 1000)
+    figure = f"p50 {percentile(waits, 0.5):.0f} ms, p95 {percentile(waits, 0.95):.0f} ms"
+    what = f"`/why` of pools and of a build behind {_WAITING - 1} others, over HTTP"
+    return Row(what, figure, spread(waits, "ms"), "<= 100 ms")
 
 
 async def _end(producer: ProducerClient, build_id: str) -> BuildStatus:
