@@ -50,6 +50,7 @@ from worker.stages.commands import CommandStage
 from worker.stages.project import Project, understand
 from worker.stages.publish import publish
 from worker.stages.source import fetch_source
+from worker.stages.test_list import store_tests
 
 Work = Callable[[], Awaitable[Ending | None]]
 
@@ -61,6 +62,7 @@ class Findings:
     toolchain: str = ""
     toolchain_why: str = ""
     tests: TestSummary | None = None
+    tests_key: str = ""
     artifacts: tuple[ArtifactRecord, ...] = ()
     rows: tuple[RowResult, ...] = ()
     found: BatchFound | None = None
@@ -179,10 +181,12 @@ class Runner:
 
         async def work() -> None:
             result.append(await planned[0].run())
+            if (tests := planned[0].tests) is not None:
+                self._findings.tests = tests.summary
+                self._findings.tests_key = await store_tests(self._attempt, tests) if tests.cases else ""
 
         ending = await self._guarded(stage, work)
         self._tasks_done.update(planned[0].plan.tasks)
-        self._findings.tests = planned[0].tests or self._findings.tests
         self._finish_stage(self._result(stage, ending) if ending is not None else result[0])
 
     async def _publish(self) -> None:
@@ -283,6 +287,7 @@ class Runner:
             toolchain=findings.toolchain,
             toolchain_why=findings.toolchain_why,
             tests=findings.tests,
+            tests_key=findings.tests_key,
             artifacts=findings.artifacts if good else (),
             rows=findings.rows,
             found=findings.found if good else None,

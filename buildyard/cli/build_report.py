@@ -92,7 +92,8 @@ def _tests(output: Output, build: BuildStatus) -> None:
     tests = build.tests
     if tests is None:
         return
-    output.line(f"Tests: {tests.total}, {tests.passed} passed, {tests.failed} failed, {tests.skipped} skipped")
+    took = f", in {duration(tests.duration_seconds)}" if tests.duration_seconds else ""
+    output.line(f"Tests: {tests.total}, {tests.passed} passed, {tests.failed} failed, {tests.skipped} skipped{took}")
     for failure in tests.failures[:_FAILURES_SHOWN]:
         for line in _failure(failure):
             output.line(line)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PriorityWord = Literal["low", "normal", "high", "critical"]
 StrategyWord = Literal["incremental", "clean", "distributed", "cached", "canary"]
+CaseWord = Literal["passed", "failed", "skipped"]
 ArchiveWord = Literal["tar.zst", "tar.gz", "zip"]
 
 builds_app = typer.Typer(rich_markup_mode=None)
@@ -151,6 +152,32 @@ def show(ctx: typer.Context, build_id: BuildId, as_json: AsJson = False) -> None
         return await work.show(session, build_id, as_json=as_json)
 
     run_verb(ctx, verb, paged=True)
+
+
+@builds_app.command("tests")
+def of_tests(
+    ctx: typer.Context,
+    build_id: BuildId,
+    status: Annotated[
+        CaseWord | None,
+        typer.Option(metavar="passed|failed|skipped", case_sensitive=False, help="Only tests that ended so."),
+    ] = None,
+    suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only tests of this suite.")] = None,
+    suites: Annotated[bool, typer.Option("--suites", help="The suites instead of their tests.")] = False,
+    slowest: Annotated[bool, typer.Option("--slowest", help="Those first that took longest.")] = False,
+    limit: Limit = 100,
+    columns: Columns = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a build's tests by name, those that failed first."""
+
+    async def verb(session: Session) -> int:
+        from buildyard.cli import testing as work
+
+        wanted = work.Wanted(build_id, status, suite, limit, suites, slowest)
+        return await work.list_tests(session, wanted, as_json=as_json)
+
+    run_verb(ctx, verb, columns=columns, paged=True)
 
 
 @builds_app.command()

@@ -39,6 +39,7 @@ _GLYPHS = {
     "left": ("-", "dim"),
     "idle": (".", "green"),
     "succeeded": ("v", "green"),
+    "passed": ("v", "green"),
     "ok": ("v", "green"),
     "warning": ("!", "yellow"),
     "failed": ("x", "red"),

@@ -45,6 +45,7 @@ from buildyard.contracts.changing import RetryRequest
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, DropRequest, RequeuedList, RequeueRequest
 from buildyard.contracts.diagnostics import DiagnosticList
 from buildyard.contracts.events import BuildEvent
+from buildyard.contracts.testing import TestPage
 from buildyard.contracts.wire import rfc3339
 from buildyard.errors import ProducerUnavailable
 
@@ -160,6 +161,13 @@ class ProducerClient(Changing, FarmWide):
         """What the compilers of a build said, errors first. Raises NotFound."""
         path = f"/api/v1/builds/{part_of_path(build_id)}/diagnostics"
         return await self._http.value("GET", path, DiagnosticList)
+
+    async def tests(
+        self, build_id: str, *, status: str | None = None, suite: str | None = None, after: str = "0", limit: int = 100
+    ) -> TestPage:
+        """A page of a build's tests, failures first; `after` is the last page's `next_cursor`. Raises NotFound."""
+        params = {"status": status, "suite": suite, "after": after, "limit": limit}
+        return await self._http.value("GET", f"/api/v1/builds/{part_of_path(build_id)}/tests", TestPage, params=params)
 
     async def logs(
         self,

@@ -295,11 +295,15 @@ class JobSpec(Value):
     rows: RowsPart | None = None
 
 
+CaseStatus = Literal["passed", "failed", "skipped"]
+
+
 class TestCase(Value):
-    """One test that did not pass, as its report tells it."""
+    """One test, as its runner tells it; message and place are those of a failure."""
 
     __test__ = False  # pytest: not a test class
     name: str
+    status: CaseStatus = "failed"
     suite: str = ""
     message: str = ""
     place: str = ""
@@ -307,13 +311,14 @@ class TestCase(Value):
 
 
 class TestSummary(Value):
-    """Test counts of a build, with up to 100 failures by name."""
+    """Test counts of a build, with up to 100 failures by name; the duration is the sum of its suites', in seconds."""
 
     __test__ = False  # pytest: not a test class
     total: Count = 0
     passed: Count = 0
     failed: Count = 0
     skipped: Count = 0
+    duration_seconds: float = 0.0
     failures: tuple[TestCase, ...] = ()
 
 

@@ -100,6 +100,8 @@ class JobFinished(_AttemptFact):
     toolchain: Text = ""
     toolchain_why: Text = ""
     tests: TestSummary | None = None
+    tests_key: str = ""
+    """Where the list of tests lies (`buildyard.contracts.testing`); empty where there is none."""
     artifacts: tuple[ArtifactRecord, ...] = ()
     rows: tuple[RowResult, ...] = ()
     """Row results that no `RowsDone` told yet."""

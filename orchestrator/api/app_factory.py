@@ -26,6 +26,7 @@ from orchestrator.api import (
     problems,
     project_schema,
     rows,
+    testing,
     uploads,
 )
 from orchestrator.api.body_pace import BodyPace
@@ -41,6 +42,7 @@ _ROUTERS = (
     rows.router,
     annotating.router,
     diagnosing.router,
+    testing.router,
     artifacts.router,
     bundles.router,
     dead.router,

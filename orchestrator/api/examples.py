@@ -31,11 +31,12 @@ from buildyard.contracts.api import (
     TraceSpan,
     UploadStored,
 )
-from buildyard.contracts.builds import RowResult, TestSummary, UploadKind
+from buildyard.contracts.builds import RowResult, TestCase, TestSummary, UploadKind
 from buildyard.contracts.changing import PoolEvent, PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList, DeadLetterView, Requeued, RequeuedList
 from buildyard.contracts.diagnostics import DiagnosticList, StageDiagnostic
 from buildyard.contracts.events import BuildEvent, FarmEvent
+from buildyard.contracts.testing import TestPage, TestSuite
 
 _BUILD_ID = "01938a2e-7c1b-7d8e-9f00-123456789abc"
 _JOB_ID = "01938a2e-7c1c-7d8e-9f00-123456789abc"
@@ -96,7 +97,7 @@ build = BuildStatus(
     agent=AgentOfBuild(name="linux-1-1", hostname="builder-7", target_type="Linux"),
     toolchain="python",
     toolchain_why="pyproject.toml was found.",
-    tests=TestSummary(total=12, passed=12),
+    tests=TestSummary(total=12, passed=12, duration_seconds=1.75),
     rows=None,
     artifacts_count=1,
     reason="The build succeeded.",
@@ -190,6 +191,29 @@ diagnostics = DiagnosticList(
             message="'total' undeclared (first use in this function)",
         ),
     )
+)
+tests = TestPage(
+    total=12,
+    passed=11,
+    failed=1,
+    skipped=0,
+    duration_seconds=1.75,
+    suites=(
+        TestSuite(name="tests.test_sizes", passed=9, failed=1, duration_seconds=1.5),
+        TestSuite(name="tests.test_units", passed=2, duration_seconds=0.25),
+    ),
+    cases=(
+        TestCase(
+            name="test_rounds_half_up",
+            suite="tests.test_sizes",
+            message="assert 2 == 3",
+            place="tests/test_sizes.py:14",
+            duration_seconds=0.02,
+        ),
+        TestCase(name="test_names_units", status="passed", suite="tests.test_units", duration_seconds=0.12),
+    ),
+    cases_left_out=10,
+    next_cursor=None,
 )
 cancelled = CancelAccepted(execution_id=_BUILD_ID, status="Cancelling")
 trace = Trace(

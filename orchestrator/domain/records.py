@@ -52,6 +52,8 @@ class Build:
     toolchain: str = ""
     toolchain_why: str = ""
     tests: TestSummary | None = None
+    tests_key: str = ""
+    """Where the list of its tests lies; empty where there is none."""
     rows_total: int | None = None
     rows_ok: int = 0
     rows_failed: int = 0

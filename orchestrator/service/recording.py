@@ -223,6 +223,8 @@ def _check_own(attempt: Attempt, report: JobFinished) -> None:
         _check_key(attempt, artifact.key)
     if report.found is not None:
         _check_key(attempt, report.found.rows_key)
+    if report.tests_key:
+        _check_key(attempt, report.tests_key)
 
 
 def _check_key(attempt: Attempt, key: str) -> None:

@@ -109,11 +109,13 @@ class Removing(Changes):
         return tuple(Removal(row[0], Kept(row[1])) for row in await self._db.execute(query.limit(limit)))
 
     async def referenced_keys(self, build_id: str) -> set[str]:
-        """The objects that a build's log and artifacts lie in."""
+        """The objects that a build's log, its list of tests and its artifacts lie in."""
+        tests = select(t.builds.c.tests_key).where(t.builds.c.id == build_id, t.builds.c.tests_key.is_not(None))
         segments = select(t.log_segments.c.key).where(t.log_segments.c.build_id == build_id)
         artifacts = select(t.artifacts).where(t.artifacts.c.build_id == build_id)
         found = [codec.artifact_from(row) for row in (await self._db.execute(artifacts)).mappings()]
-        return {*(await self._db.execute(segments)).scalars(), *(one.record.key for one in found)}
+        keys = {*(await self._db.execute(segments)).scalars(), *(await self._db.execute(tests)).scalars()}
+        return keys | {one.record.key for one in found}
 
     async def finish_removals(self, removals: Sequence[Removal]) -> tuple[Removal, ...] | None:
         """Delete rows of builds whose objects are gone, about `PORTION` of them; None when there are more.

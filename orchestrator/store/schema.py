@@ -95,6 +95,7 @@ builds = Table(
     Column("toolchain", String(40), nullable=False),
     Column("toolchain_why", Text, nullable=False),
     Column("tests", Text),
+    Column("tests_key", Text),
     Column("rows_total", Integer),
     Column("rows_ok", Integer, nullable=False),
     Column("rows_failed", Integer, nullable=False),

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from buildyard.contracts.builds import ReasonCode, StageName, StageStatus, TestSummary
+from buildyard.contracts.builds import ReasonCode, StageName, StageStatus
 from buildyard.errors import InvalidRequest
 from worker.attempt import Attempt
 from worker.globs import matches
@@ -32,7 +32,8 @@ from worker.stages.project import Project
 from worker.toolchains.contract import Command
 from worker.toolchains.diagnostics import Diagnostics
 from worker.toolchains.printed import Printed, reader_of
-from worker.toolchains.reports import MAX_REPORT_BYTES, ReportFile, command_as_test, merge, summarise
+from worker.toolchains.reports import MAX_REPORT_BYTES, ReportFile, summarise
+from worker.toolchains.results import Results, command_as_test, merge
 
 _LITTLE_ROOM = 16 * 1024 * 1024
 _SHOWN_COMMAND = 1000
@@ -50,15 +51,15 @@ class CommandStage:
         self._project = project
         self._stage = stage
         self._problems: Counter[str] = Counter()
-        self._cases: list[TestSummary] = []
-        self._untold: list[TestSummary] = []
+        self._cases: list[Results] = []
+        self._untold: list[Results] = []
         self._printed: Printed | None = None
         self._minutes = project.context.config.stage(stage).timeout_minutes
         self._deadline: float | None = None
         src = attempt.workspace.src
         self._diagnostics = Diagnostics(project.choice.toolchain.compilers, (str(src), str(src.resolve())))
         self.plan = plan_stage(stage, project.choice.toolchain, project.context, done)
-        self.tests: TestSummary | None = None
+        self.tests: Results | None = None
 
     async def run(self) -> StageResult:
         """Run the stage's commands in order, to the first that fails; failed tests do not keep further tests back."""
@@ -79,8 +80,8 @@ class CommandStage:
                 ending = found
                 break
         if self._stage is StageName.TEST:
-            self.tests = await self._summary()
-            ending = ending_of_tests(self.tests, ending)
+            self.tests = await self._results()
+            ending = ending_of_tests(self.tests.summary if self.tests else None, ending)
         warnings, errors = (
             max(self._problems[severity], self._diagnostics.count(severity)) for severity in ("warning", "error")
         )
@@ -105,8 +106,8 @@ class CommandStage:
         if end.ended_by is EndedBy.TIMED_OUT and self._minutes is not None:
             return stage_too_long(self._stage, self._minutes)
         ending = command_ending(command, end)
-        printed = self._printed.summary() if self._printed is not None else None
-        if printed is not None and (printed.total or not command.test_case):
+        printed = self._printed.results() if self._printed is not None else None
+        if printed is not None and (printed.summary.total or not command.test_case):
             self._cases.append(printed)
         elif command.test_case:
             case = self._as_test(command, end, attempt.clock.monotonic() - began)
@@ -134,7 +135,7 @@ class CommandStage:
             raise InvalidRequest(f"The folder `{command.cwd}` lies outside the source.")
         return folder
 
-    def _as_test(self, command: Command, end: ProcessEnd, seconds: float) -> TestSummary:
+    def _as_test(self, command: Command, end: ProcessEnd, seconds: float) -> Results:
         passed = end.exit_code in command.ok_exit_codes
         message = "\n".join(without_colours(line) for line in end.tail)
         return command_as_test(command.test_case, passed=passed, message=message, duration_seconds=seconds)
@@ -143,20 +144,21 @@ class CommandStage:
         free = self._attempt.workspace.free_bytes()
         return (free is not None and free < _LITTLE_ROOM) or any("No space left on device" in line for line in end.tail)
 
-    async def _summary(self) -> TestSummary | None:
+    async def _results(self) -> Results | None:
         reports, problems = await asyncio.to_thread(self._read_reports)
         for problem in problems:
             await self._attempt.log.note(self._stage, problem)
-        told = reports is not None and reports.total > 0
+        told = reports is not None and reports.summary.total > 0
         every = [*([reports] if reports else []), *self._cases, *(() if told else self._untold)]
         if not every:
             return None
-        summary = merge(every)
+        results = merge(every)
+        summary = results.summary
         counts = f"{summary.total} tests: {summary.passed} passed, {summary.failed} failed, {summary.skipped} skipped"
         await self._attempt.log.note(self._stage, counts)
-        return summary
+        return results
 
-    def _read_reports(self) -> tuple[TestSummary | None, tuple[str, ...]]:
+    def _read_reports(self) -> tuple[Results | None, tuple[str, ...]]:
         globs = self._project.choice.toolchain.test_reports(self._project.context)
         workspace = self._attempt.workspace
         found = [

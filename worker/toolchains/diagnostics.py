@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from buildyard.contracts.diagnostics import MAX_DIAGNOSTICS, Diagnostic
 from worker.toolchains.compilers import Compiler, Family, Found, Severity, compiler_of
-from worker.toolchains.reports import bounded
+from worker.toolchains.results import bounded
 
 _MAX_FILE = 300
 _MAX_MESSAGE = 400

@@ -10,8 +10,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from buildyard.contracts.builds import TestCase, TestSummary
-from worker.toolchains.reports import Counts, bounded
+from worker.toolchains.results import Counts, Results
 
 _ENDS = frozenset({"pass", "fail", "skip"})
 _MOST_OPEN = 20_000
@@ -19,8 +18,6 @@ _MOST_OPEN = 20_000
 _MOST_KEPT = 16 * 1024
 _FRAME = re.compile(r"=== (?:RUN|PAUSE|CONT|NAME)\b|\s*--- (?:PASS|FAIL|SKIP|BENCH): |(?:FAIL|ok|PASS|exit status)\b")
 _PLACE = re.compile(r"^(?:\s+([^\s:]+\.go:\d+): |([^\s:]+\.go:\d+):\d+: |\t(\S+_test\.go:\d+) )", re.MULTILINE)
-_MAX_NAME = 500
-_MAX_MESSAGE = 2000
 
 
 @dataclass
@@ -63,11 +60,11 @@ class GoTests:
         """Nothing: the text of an event no longer tells whose it is."""
         del line
 
-    def summary(self) -> TestSummary:
-        """All counts; tests that never ended failed."""
+    def results(self) -> Results:
+        """All that was told; tests that never ended failed."""
         for package in list(self._open):
             self._end_unfinished(package)
-        return self._counts.summary()
+        return self._counts.results()
 
     def _build(self, path: str) -> _Open:
         if len(self._builds) >= _MOST_OPEN:
@@ -110,10 +107,8 @@ class GoTests:
             return
         if action == "fail":
             self._fail(package, test, ended, seconds)
-        elif action == "skip":
-            self._counts.skipped += 1
         else:
-            self._counts.passed += 1
+            self._counts.note("skipped" if action == "skip" else "passed", test, package, seconds)
 
     def _end_package(self, package: str, event: dict[str, str], seconds: float, *, failed: bool) -> None:
         if failed:
@@ -124,6 +119,7 @@ class GoTests:
         if failed and not ended.inner_failed:
             built = self._builds.get(event.get("FailedBuild", ""))
             self._fail(package, package, built or ended, seconds)
+        self._counts.took(package, seconds)
 
     def _end_unfinished(self, package: str) -> None:
         """Inner tests first, so that they are not counted a second time by the outer ones."""
@@ -134,15 +130,7 @@ class GoTests:
         text = "".join(ended.text)
         found = _PLACE.search(text)
         place = next((group for group in found.groups() if group), "") if found else ""
-        self._counts.fail(
-            TestCase(
-                name=bounded(name, _MAX_NAME) or "(unnamed)",
-                suite=bounded(package, _MAX_NAME) if name != package else "",
-                message=bounded(text, _MAX_MESSAGE),
-                place=bounded(place, _MAX_NAME),
-                duration_seconds=seconds,
-            )
-        )
+        self._counts.fail(name, package if name != package else "", text, place, seconds)
 
 
 def _outer_names(test: str) -> list[str]:

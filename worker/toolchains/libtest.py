@@ -8,22 +8,24 @@ the sections below `failures:`. A program that ends without that line is a failu
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
-from buildyard.contracts.builds import TestCase, TestSummary
-from worker.toolchains.reports import MAX_FAILURES, bounded
+from buildyard.contracts.builds import CaseStatus
+from buildyard.contracts.testing import MAX_CASES
+from worker.toolchains.results import MAX_FAILURES, Counts, Results
 
-_MAX_NAME = 500
-_MAX_MESSAGE = 2000
 _MAX_SECTION = 16 * 1024
 _PROGRAM = re.compile(r" {1,12}Running (.{1,1000}) \((.{1,4000})\)")
 _DOC_TESTS = re.compile(r" {1,12}Doc-tests (\S{1,200})")
 _HASH = re.compile(r"-[0-9a-f]{16}(?:\.exe)?\Z")
 _BEGINS = re.compile(r"running (\d{1,9}) tests?")
-_VERDICT = re.compile(r"test .{1,1000}? \.\.\. (ok|FAILED|ignored)\b")
+_VERDICT = re.compile(r"test (.{1,1000}?) \.\.\. (ok|FAILED|ignored)\b")
+_STATUS: dict[str, CaseStatus] = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
 _RESULT = re.compile(
     r"test result: (?:ok|FAILED)\. (\d{1,9}) passed; (\d{1,9}) failed; (\d{1,9}) ignored; (\d{1,9}) measured;"
 )
+_FINISHED = re.compile(r"; finished in (\d{1,9}\.\d{1,9})s")
 _SECTION = re.compile(r"---- (.{1,1000}) stdout ----")
 _CARGO_SAYS_FAILED = re.compile(r"error: (?:doc)?test failed, to rerun pass")
 _PANIC = re.compile(r"thread '[^\n]{0,500}?' (?:\(\d+\) )?panicked at (\S[^\n]{0,400}?):(\d+):\d+:\n")
@@ -41,7 +43,9 @@ class _Program:
     name: str = "tests"
     expected: int | None = None
     """How many tests its open run announced; None outside of a run."""
-    told: dict[str, int] = field(default_factory=dict)
+    told: Counter[str] = field(default_factory=Counter)
+    names: dict[str, list[str]] = field(default_factory=lambda: {word: [] for word in _STATUS})
+    """The first names of each verdict in `told`."""
     failed: int = 0
 
 
@@ -50,8 +54,7 @@ class LibtestReader:
 
     def __init__(self) -> None:
         self._program = _Program()
-        self._passed = self._failed = self._skipped = 0
-        self._failures: list[TestCase] = []
+        self._counts = Counts()
         self._listing = False
         self._names: list[str] = []
         self._sections: dict[str, list[str]] = {}
@@ -68,27 +71,22 @@ class LibtestReader:
             return
         if self._program.expected is None:
             if _CARGO_SAYS_FAILED.match(line) and not self._program.failed:
-                self._fail(TestCase(name=self._program.name, message="The test program failed."))
+                self._fail(self._program.name, "The test program failed.")
             return
         if (result := _RESULT.match(line)) and self._close(*(int(count) for count in result.groups())):
+            took = _FINISHED.search(line)
+            self._counts.took(self._program.name, float(took[1]) if took else 0.0)
             return
         if _CARGO_SAYS_FAILED.match(line):
             self._cut_short()
         else:
             self._inside(line)
 
-    def summary(self) -> TestSummary:
+    def results(self) -> Results:
         """The sum over all programs; a run that is still open was cut short."""
         if self._program.expected is not None:
             self._cut_short()
-        total = self._passed + self._failed + self._skipped
-        return TestSummary(
-            total=total,
-            passed=self._passed,
-            failed=self._failed,
-            skipped=self._skipped,
-            failures=tuple(self._failures),
-        )
+        return self._counts.results()
 
     def _announces(self, line: str) -> bool:
         """Whether the line begins a program or a run of one."""
@@ -104,7 +102,7 @@ class LibtestReader:
         elif documents:
             self._program = _Program(f"doc-tests {documents.group(1)}")
         elif begins:
-            self._program.expected, self._program.told = int(begins.group(1)), {}
+            self._program = _Program(self._program.name, int(begins.group(1)), failed=self._program.failed)
             self._forget()
         return True
 
@@ -125,48 +123,56 @@ class LibtestReader:
             if len(self._names) < MAX_FAILURES:
                 self._names.append(line.strip())
         elif verdict := _VERDICT.match(line):
-            self._program.told[verdict.group(1)] = self._program.told.get(verdict.group(1), 0) + 1
+            name, word = verdict.groups()
+            self._program.told[word] += 1
+            if len(self._program.names[word]) < MAX_CASES:
+                self._program.names[word].append(name)
 
     def _close(self, passed: int, failed: int, ignored: int, measured: int) -> bool:
         """Take a program's own counts; a line that a test printed does not add up and is none."""
         if passed + failed + ignored + measured != self._program.expected:
             return False
-        self._passed += passed + measured
-        self._skipped += ignored
-        self._failed += failed
+        self._tell("ok", passed + measured)
+        self._tell("ignored", ignored)
         self._program.failed += failed
         for name in self._names[:failed]:
-            self._tell(_case(name, self._program.name, "\n".join(self._sections.get(name, ()))))
+            message, place = _told("\n".join(self._sections.get(name, ())))
+            self._counts.fail(name, self._program.name, message, place)
+        self._counts.unnamed("failed", failed - len(self._names[:failed]), self._program.name)
         self._program.expected = None
         self._forget()
         return True
 
     def _cut_short(self) -> None:
         """The program ended in the middle of a run: what it told counts, and its end is a failure."""
-        program, told = self._program, self._program.told
-        self._passed += told.get("ok", 0)
-        self._skipped += told.get("ignored", 0)
-        self._failed += told.get("FAILED", 0)
-        message = f"The test program ended early: {sum(told.values())} of {program.expected} tests told their result."
-        self._fail(TestCase(name=program.name, message=message))
+        program = self._program
+        for word in _STATUS:
+            self._tell(word, program.told[word])
+        told = program.told.total()
+        self._fail(program.name, f"The test program ended early: {told} of {program.expected} tests told their result.")
         program.expected = None
         self._forget()
 
-    def _fail(self, case: TestCase) -> None:
-        self._failed += 1
-        self._program.failed += 1
-        self._tell(case)
+    def _tell(self, word: str, number: int) -> None:
+        """So many tests of a verdict, by name as far as their lines could be read."""
+        names = self._program.names[word][:number]
+        for name in names:
+            if word == "FAILED":
+                self._counts.fail(name, self._program.name)
+            else:
+                self._counts.note(_STATUS[word], name, self._program.name)
+        self._counts.unnamed(_STATUS[word], number - len(names), self._program.name)
 
-    def _tell(self, case: TestCase) -> None:
-        if len(self._failures) < MAX_FAILURES:
-            self._failures.append(case)
+    def _fail(self, name: str, message: str) -> None:
+        self._program.failed += 1
+        self._counts.fail(name, message=message)
 
     def _forget(self) -> None:
         self._listing, self._names, self._sections, self._section, self._room = False, [], {}, None, 0
 
 
-def _case(name: str, suite: str, text: str) -> TestCase:
-    """A failed test from what it printed: the panic's message and place; without a panic, all of it."""
+def _told(text: str) -> tuple[str, str]:
+    """Message and place of a failure from what its test printed: the panic's; without a panic, all of it."""
     message, place = text, ""
     if panic := _PANIC.search(text):
         message, place = _AFTER_MESSAGE.split(text[panic.end() :], maxsplit=1)[0], f"{panic.group(1)}:{panic.group(2)}"
@@ -174,9 +180,4 @@ def _case(name: str, suite: str, text: str) -> TestCase:
         message, place = old.group(1), f"{old.group(2)}:{old.group(3)}"
     elif expected := _NO_PANIC.search(text):
         place = f"{expected.group(1)}:{expected.group(2)}"
-    return TestCase(
-        name=bounded(name, _MAX_NAME) or "(unnamed)",
-        suite=bounded(suite, _MAX_NAME),
-        message=bounded(message, _MAX_MESSAGE),
-        place=bounded(place, _MAX_NAME),
-    )
+    return message, place

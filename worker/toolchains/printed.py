@@ -1,14 +1,14 @@
-"""Test results that a tool only prints: readers that take its output line by line and make a summary of it."""
+"""Test results that a tool only prints: readers that take its output line by line and gather them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from buildyard.contracts.builds import TestSummary
 from worker.toolchains.contract import OutputKind
 from worker.toolchains.go_tests import GoTests
 from worker.toolchains.libtest import LibtestReader
+from worker.toolchains.results import Results
 from worker.toolchains.tap import Tap
 
 
@@ -21,7 +21,7 @@ class Printed(Protocol):
     def take(self, line: str) -> None:
         """One shown line, cleaned, without colours and line feed; standard output and error as they came."""
 
-    def summary(self) -> TestSummary:
+    def results(self) -> Results:
         """What the lines told, to be asked when the command has ended; no tests where they told of none."""
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from buildyard.contracts.builds import TestCase, TestSummary
-from worker.toolchains.reports import Counts, bounded
+from buildyard.contracts.builds import CaseStatus
+from worker.toolchains.results import Counts, Results
 
 _VERSION = re.compile(r"TAP version \d{1,3}\s*$")
 _PLAN = re.compile(r"1\.\.(\d{1,9})(?:\s|$)")
@@ -21,8 +21,6 @@ _SUBTEST = "# Subtest: "
 _DEEPEST = 32
 _STEP = 4
 _MOST_LINES = 100
-_MAX_NAME = 500
-_MAX_MESSAGE = 2000
 
 
 @dataclass
@@ -35,14 +33,13 @@ class _Level:
 
 
 @dataclass
-class _Failure:
-    """A failed point whose diagnostics may still follow."""
+class _Point:
+    """A point whose diagnostics may still follow; None is the verdict of one that is counted through its subtests."""
 
+    verdict: CaseStatus | None
     name: str
     suite: str
-    indent: int
     details: list[str] = field(default_factory=list)
-    in_block: bool = False
 
 
 class Tap:
@@ -53,7 +50,7 @@ class Tap:
         self._levels: list[_Level] = [_Level()]
         self._planned: int | None = None
         self._is_tap = False
-        self._pending: _Failure | None = None
+        self._pending: _Point | None = None
         self._block_indent: int | None = None
 
     def shown(self, raw: bytes) -> bytes:
@@ -70,15 +67,15 @@ class Tap:
             if indent % _STEP == 0:
                 self._line(stripped, indent // _STEP)
 
-    def summary(self) -> TestSummary:
+    def results(self) -> Results:
         """What was told; nothing without a version or a plan line."""
         self._end_pending()
         if not self._is_tap:
-            return TestSummary()
+            return Counts().results()
         top = self._levels[0].points
         if self._planned is not None and top < self._planned:
-            self._fail("the plan", "", f"{self._planned} tests were planned and {top} ran.", "", 0.0)
-        return self._counts.summary()
+            self._counts.fail("the plan", message=f"{self._planned} tests were planned and {top} ran.")
+        return self._counts.results()
 
     def _in_block(self, text: str, stripped: str, indent: int) -> bool:
         """Whether the line belongs to a YAML block, which starts with `---` below its point and ends with `...`."""
@@ -108,7 +105,7 @@ class Tap:
             if plan := _PLAN.match(text):
                 self._planned = int(plan[1])
         elif depth == 0 and text.startswith("Bail out!"):
-            self._fail("Bail out!", "", text.removeprefix("Bail out!").strip(), "", 0.0)
+            self._counts.fail("Bail out!", message=text.removeprefix("Bail out!"))
 
     def _level(self, depth: int) -> _Level:
         while len(self._levels) <= depth:
@@ -121,37 +118,31 @@ class Tap:
         inner = self._levels[depth + 1] if len(self._levels) > depth + 1 else _Level()
         del self._levels[depth + 1 :]
         directive = _DIRECTIVE.search(rest)
-        if directive:
-            self._counts.skipped += 1 if not inner.points else 0
-        elif failed and not inner.failed:
-            name = rest[found.end() :] if (found := _NUMBER.match(rest)) else rest
-            suite = " > ".join(outer.name for outer in self._levels[:depth] if outer.name)
-            self._pending = _Failure(name or level.name, suite, depth * _STEP)
-        elif not failed and not inner.points:
-            self._counts.passed += 1
+        verdict: CaseStatus | None = None
+        if failed and not directive and not inner.failed:
+            verdict = "failed"
+        elif not inner.points:
+            verdict = "skipped" if directive else "passed"
+        name = rest[found.end() : directive.start() if directive else None] if (found := _NUMBER.match(rest)) else rest
+        suite = " > ".join(outer.name for outer in self._levels[:depth] if outer.name)
+        self._pending = _Point(verdict, name.strip() or level.name, suite)
         level.failed = level.failed or (failed and not directive)
 
     def _end_pending(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is None:
+        point, self._pending = self._pending, None
+        if point is None:
             return
-        facts = _facts(pending.details)
-        place = facts.get("location") or ":".join(facts[key] for key in ("file", "line") if facts.get(key))
-        message = facts.get("error") or facts.get("message") or "\n".join(pending.details)
-        milliseconds = re.fullmatch(r"\d{1,12}(?:\.\d{1,12})?", facts.get("duration_ms", ""))
-        seconds = float(milliseconds[0]) / 1000 if milliseconds else 0.0
-        self._fail(pending.name, pending.suite, message, re.sub(r"(:\d+):\d+$", r"\1", place), seconds)
-
-    def _fail(self, name: str, suite: str, message: str, place: str, seconds: float) -> None:
-        self._counts.fail(
-            TestCase(
-                name=bounded(name, _MAX_NAME) or "(unnamed)",
-                suite=bounded(suite, _MAX_NAME),
-                message=bounded(message, _MAX_MESSAGE),
-                place=bounded(place.removeprefix("file://"), _MAX_NAME),
-                duration_seconds=seconds,
-            )
-        )
+        facts = _facts(point.details)
+        seconds = _seconds(facts.get("duration_ms", ""))
+        if point.verdict == "failed":
+            place = facts.get("location") or ":".join(facts[key] for key in ("file", "line") if facts.get(key))
+            message = facts.get("error") or facts.get("message") or "\n".join(point.details)
+            place = re.sub(r"(:\d+):\d+$", r"\1", place).removeprefix("file://")
+            self._counts.fail(point.name, point.suite, message, place, seconds)
+        elif point.verdict is not None:
+            self._counts.note(point.verdict, point.name, point.suite, seconds)
+        else:
+            self._counts.took(" > ".join(name for name in (point.suite, point.name) if name), seconds)
 
 
 def _facts(details: list[str]) -> dict[str, str]:
@@ -175,3 +166,8 @@ def _unquoted(value: str) -> str:
         if len(value) > 1 and value.startswith(quote) and value.endswith(quote):
             return value[1:-1].replace("''", "'") if quote == "'" else value[1:-1]
     return value
+
+
+def _seconds(milliseconds: str) -> float:
+    found = re.fullmatch(r"\d{1,12}(?:\.\d{1,12})?", milliseconds)
+    return float(found[0]) / 1000 if found else 0.0

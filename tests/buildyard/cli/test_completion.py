@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from buildyard.cli import completing
 from buildyard.cli.main import app
 from tests.buildyard.cli import answers
 from tests.buildyard.cli.fake_server import FakeServer
@@ -19,6 +20,11 @@ from tests.buildyard.cli.fake_server import FakeServer
 ROOT = Path(__file__).parents[3]
 ID = answers.BUILD_ID
 Ask = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completing, "_SECONDS", 60.0)  # no farm here is slow; a machine may stall
 
 
 @pytest.fixture

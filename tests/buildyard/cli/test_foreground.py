@@ -53,7 +53,7 @@ def test_it_greets_with_a_ready_line_and_stops_in_order(
         greeting = _greeting(process)
         assert "  curl -F file=@src.zip http://127.0.0.1:" in greeting
         process.send_signal(number)
-        _out, err = process.communicate(timeout=20)
+        _out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert f"The data stay in {data}" in err
     assert (data / "notes").read_text().splitlines()[-2:] == ["scaler stopped", "producer stopped"]
@@ -68,7 +68,7 @@ def test_a_second_request_ends_a_stubborn_farm_at_once(tmp_path: Path, parts: di
         while "Ctrl-C again" not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -78,7 +78,7 @@ def test_a_request_to_end_also_counts_while_it_starts(tmp_path: Path, parts: dic
         assert process.stderr is not None
         assert "Starting a farm" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -87,13 +87,13 @@ def test_a_folder_in_use_and_a_part_that_fails_have_exit_codes(tmp_path: Path, p
     with _local(parts, *words) as first:
         _greeting(first)
         with _local(parts, *words) as second:
-            _out, err = second.communicate(timeout=20)
+            _out, err = second.communicate(timeout=60)
         assert second.returncode == 4
         assert "already runs on the data folder" in err
         first.send_signal(signal.SIGTERM)
-        first.communicate(timeout=20)
+        first.communicate(timeout=60)
     with _local(parts, *words, PRETEND_PRODUCER="broken") as third:
-        _out, err = third.communicate(timeout=20)
+        _out, err = third.communicate(timeout=60)
     assert third.returncode == 3
     assert "no such database" in err
     assert "producer.log" in err
@@ -103,7 +103,7 @@ def test_a_port_in_use_is_refused_with_the_way_out(tmp_path: Path, parts: dict[s
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with _local(parts, "--data-dir", str(tmp_path / "data"), BUILDYARD_PORT=port) as process:
-            _out, err = process.communicate(timeout=20)
+            _out, err = process.communicate(timeout=60)
     assert process.returncode == 4
     assert f"Port {port} of 127.0.0.1 cannot be listened on" in err
     assert "--open-port" in err
@@ -116,4 +116,4 @@ def test_a_token_goes_into_the_line_to_copy(tmp_path: Path, parts: dict[str, str
         assert 'curl -H "Authorization: Bearer $BUILDYARD_TOKEN" -F file=@src.zip' in greeting
         assert "secret" not in greeting
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)

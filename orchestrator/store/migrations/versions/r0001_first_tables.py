@@ -81,6 +81,7 @@ def _builds() -> None:
         sa.Column("toolchain", sa.String(length=40), nullable=False),
         sa.Column("toolchain_why", sa.Text(), nullable=False),
         sa.Column("tests", sa.Text(), nullable=True),
+        sa.Column("tests_key", sa.Text(), nullable=True),
         sa.Column("rows_total", sa.Integer(), nullable=True),
         sa.Column("rows_ok", sa.Integer(), nullable=False),
         sa.Column("rows_failed", sa.Integer(), nullable=False),
