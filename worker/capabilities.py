@@ -49,6 +49,9 @@ _TOOLS: dict[str, _Tool] = {
     "rustc": _Tool(("rustc",)),
     "java": _Tool(("java",), ("-version",)),
     "mvn": _Tool(("mvn",)),
+    "gradle": _Tool(("gradle",)),
+    "uv": _Tool(("uv",)),
+    "poetry": _Tool(("poetry",)),
 }
 
 

@@ -73,6 +73,10 @@ class CommandEnd(Protocol):
     def signal_name(self) -> str:
         """`SIGSEGV`, or empty."""
 
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """Its last lines."""
+
 
 SUCCEEDED = Ending(Outcome.SUCCEEDED, ReasonCode.SUCCEEDED, "All stages succeeded.")
 
@@ -199,8 +203,14 @@ def command_ending(command: Command, end: CommandEnd) -> Ending | None:
         cause = ", most likely for want of memory" if end.signal_name == "SIGKILL" else ""
         sentence = f"{stage}: `{command.title}` was ended by {end.signal_name}{cause}."
     else:
-        sentence = f"{stage}: `{command.title}` failed with exit code {end.exit_code}."
+        sentence = f"{stage}: `{command.title}` failed with exit code {end.exit_code}{_explained(command, end)}."
     return Ending(Outcome.FAILED, ReasonCode.COMMAND_FAILED, sentence)
+
+
+def _explained(command: Command, end: CommandEnd) -> str:
+    """What the command's last lines are known to mean, behind a colon."""
+    known = (clause for words, clause in command.explains.items() if any(words in line for line in end.tail))
+    return next((f": {clause}" for clause in known), "")
 
 
 def ending_of_tests(summary: TestSummary | None, ending: Ending | None) -> Ending | None:

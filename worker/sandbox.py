@@ -15,8 +15,9 @@ from pathlib import Path
 _PASSED = re.compile(
     r"(?i:https?_proxy|no_proxy|all_proxy)"
     r"|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS|GIT_SSL_CAINFO"
-    r"|PIP_\w+|(?i:npm_config_)\w+|NUGET_\w+|DOTNET_\w+|MSBUILD\w*"
-    r"|GOPROXY|GONOPROXY|GONOSUMDB|GOSUMDB|GOTOOLCHAIN|GOFLAGS|CARGO_(?:HTTP|NET|REGISTRIES)_\w+|RUSTUP_\w+|JAVA_HOME"
+    r"|PIP_\w+|UV_(?:INDEX|INDEX_URL|DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|INSECURE_HOST|SYSTEM_CERTS|HTTP_TIMEOUT)"
+    r"|POETRY_(?:CERTIFICATES|REQUESTS)_\w+|(?i:npm_config_)\w+|NUGET_\w+|DOTNET_\w+|MSBUILD\w*"
+    r"|GOPROXY|GONOPROXY|GONOSUMDB|GOSUMDB|GOTOOLCHAIN|GOFLAGS|CARGO_(?:HTTP|NET|REGISTRIES)_\w+|RUSTUP_\w+|JAVA_HOME|GRADLE_OPTS"
     r"|LD_LIBRARY_PATH|TZ|SYSTEMROOT|COMSPEC|PATHEXT|WINDIR"
 )
 """Variables of the worker that a build gets; everything else, each `BUILDYARD_*` above all, stays outside."""
@@ -126,12 +127,15 @@ def build_environment(parent: Mapping[str, str], workspace: Workspace, cache: Pa
         "HOME": str(workspace.home),
         "TMPDIR": str(workspace.tmp),
         "PIP_CACHE_DIR": str(cache / "pip"),
+        "UV_CACHE_DIR": str(cache / "uv"),
+        "POETRY_CACHE_DIR": str(cache / "poetry"),
         "NUGET_PACKAGES": str(cache / "nuget"),
         "npm_config_cache": str(cache / "npm"),
         "GOMODCACHE": str(cache / "go-modules"),
         "GOCACHE": str(cache / "go-build"),
         "CARGO_HOME": str(cache / "cargo"),
         "MAVEN_OPTS": _maven_options(parent, cache),
+        "GRADLE_USER_HOME": str(cache / "gradle"),
     }
 
 

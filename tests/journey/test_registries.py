@@ -86,4 +86,9 @@ async def _fails(yard: Yard, example: Example, folder: Path) -> None:
     (failure,) = [case for case in status.tests.failures if case.name == example.failing]
     assert failure.place.endswith(example.place), failure
     assert failure.message
+    tests = await yard.producer.tests(build)
+    assert tests.cases[0].name in {case.name for case in status.tests.failures}
+    assert len({case.name for case in tests.cases if case.status == "passed"}) == tests.passed > 0
+    assert (tests.total, tests.cases_left_out) == (len(tests.cases), 0)
+    assert sum(suite.passed for suite in tests.suites) == tests.passed
     assert '"Action"' not in await yard.log(build)

@@ -83,7 +83,7 @@ class Farm:
         return await self.until(lambda: [one for one in self.reports if isinstance(one, kind)], count)
 
     async def until(self, look: Callable[[], list[Any]], count: int = 1) -> list[Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found := look()) < count:
                 await asyncio.sleep(0.01)
         return found
@@ -93,7 +93,7 @@ class Farm:
         return found.ready, found.unacked
 
     async def settled(self, depth: tuple[int, int | None]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.depth() != depth:
                 await asyncio.sleep(0.01)
 
@@ -131,12 +131,12 @@ async def farm(
     listening = asyncio.create_task(here.listen(reports))
     try:
         if wait:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await here.ready.wait()
         yield here
     finally:
         here.agent.leave(Urgency.AT_ONCE, "The test is over.")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await here.running
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
@@ -216,7 +216,7 @@ async def test_a_ticket_nobody_can_read_is_kept_with_its_reason(tmp_path: Path) 
     async with farm(tmp_path) as here:
         await here.broker.publish(jobs("linux"), [b"{}"])
         dead = aiter(await here.broker.subscribe(DEAD))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             delivery: Delivery = await anext(dead)
         assert "ticketId" in delivery.headers["reason"]
         await delivery.ack()
@@ -251,7 +251,7 @@ async def test_an_unsuited_agent_that_is_draining_leaves(tmp_path: Path) -> None
 
     async with farm(tmp_path, draining) as here:
         await here.ticket()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await here.running == 0
         await here.settled((1, 0))
 
@@ -285,7 +285,7 @@ async def test_an_agent_waits_for_its_producer_at_the_start(tmp_path: Path) -> N
         await asyncio.wait({here.running}, timeout=0.3)
         assert not here.running.done()
         here.producer.away = False
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await here.ready.wait()
 
 
@@ -295,7 +295,7 @@ async def test_an_agent_that_is_told_to_leave_while_it_waits_leaves(tmp_path: Pa
 
     async with farm(tmp_path, away, wait=False) as here:
         here.agent.leave(Urgency.TERMINATE, "SIGTERM")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await here.running == 0
 
 
@@ -304,7 +304,7 @@ async def test_a_refused_agent_leaves_with_4(tmp_path: Path) -> None:
         producer.refusal = Conflict("It lacks the tool dotnet.")
 
     async with farm(tmp_path, refusing, wait=False) as here:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await here.running == 4
     assert not here.ready.is_set()
 
@@ -331,7 +331,7 @@ async def test_a_draining_agent_finishes_its_job_takes_no_other_and_leaves(tmp_p
         await here.give(QUICK)
         gate.touch()
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await here.running == 0
         (finished,) = await here.seen(JobFinished)
         (left,) = await here.seen(AgentLeft)
@@ -354,7 +354,7 @@ async def test_an_agent_that_is_told_to_leave_while_its_broker_is_away_finishes_
         gate.touch()
         writer.close()
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await here.running == 0
         (finished,) = await here.seen(JobFinished)
         await here.settled((0, 0))
@@ -368,7 +368,7 @@ async def test_a_terminated_agent_hands_back_what_does_not_end_in_time(tmp_path:
         await here.until(here.started)
         here.agent.leave(Urgency.TERMINATE, "SIGTERM")
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await here.running == 0
         (finished,) = await here.seen(JobFinished)
         await here.settled((0, 0))
@@ -409,7 +409,7 @@ async def test_an_agent_cut_off_from_broker_and_producer_stops_and_leaves_with_3
 
         monkeypatch.setattr(here.agent._means.broker, "publish", unavailable)
         here.producer.away = True
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await here.running == 3
         assert here.started() == []
         await here.settled((1, 0))

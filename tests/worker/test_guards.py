@@ -25,7 +25,7 @@ from worker.tickets import TicketDesk
 SHORT = 3.0
 """Seconds after which a check gives up whose guard is gone: it would wait until a platform kills the worker."""
 
-patience = 30.0
+patience = 90.0
 
 
 async def test_what_a_terminated_worker_had_in_hand_goes_back_in_time_because_it_stops_and_says_so(

@@ -47,6 +47,7 @@ from worker.toolchains.contract import BuildContext, Command, Detection, FileTre
 class _End:
     exit_code: int | None
     signal_name: str = ""
+    tail: tuple[str, ...] = ()
 
 
 def _context(config: BuildyardToml | None = None, **properties: bool) -> BuildContext:
@@ -152,6 +153,18 @@ def test_a_kill_points_at_memory() -> None:
 
     assert ending is not None
     assert ending.reason == "Build: `make all` was ended by SIGKILL, most likely for want of memory."
+
+
+def test_a_failure_that_is_known_says_what_it_means() -> None:
+    command = Command(("x",), StageName.RESTORE, "npm ci", explains={"in sync": "the lock does not fit; run it anew"})
+
+    told = command_ending(command, _End(1, tail=("npm error", "  are not in sync. Please", "")))
+    other = command_ending(command, _End(1, tail=("npm error",)))
+
+    assert told is not None
+    assert told.reason == "Restore: `npm ci` failed with exit code 1: the lock does not fit; run it anew."
+    assert other is not None
+    assert other.reason == "Restore: `npm ci` failed with exit code 1."
 
 
 def _summary(failed_count: int, named: int) -> TestSummary:

@@ -46,7 +46,7 @@ async def _confirmed(broker: FakeBroker, *reasons: str) -> None:
     running = asyncio.create_task(reporter.run())
     for reason in reasons[:-1]:
         reporter.send(_left(reason))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await reporter.confirm(_left(reasons[-1]))
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -104,11 +104,11 @@ async def test_a_stopped_job_asks_for_nothing_more(tmp_path: Path) -> None:
     rig = await rows_rig(tmp_path, [{"git_url": URL}])
     rig.producer.answers = [Overloaded("The farm is full.", retry_after=600)]
     running = asyncio.create_task(rig.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not rig.producer.submitted:
             await asyncio.sleep(0.01)
     rig.attempt.stop.stop(StopCause.CANCELLED)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         finished = await running
 
     assert (finished.outcome, finished.reason_code) == (Outcome.CANCELLED, ReasonCode.CANCELLED)

@@ -24,7 +24,7 @@ test:
 
 async def _noted(rig: Rig, text: str) -> None:
     """Wait until the log shows a text."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any(text.encode() in body for _, body in rig.broker.published):
             await asyncio.sleep(0.01)
 

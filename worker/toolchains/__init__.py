@@ -14,6 +14,7 @@ from worker.toolchains.cargo import CargoToolchain
 from worker.toolchains.contract import Choice, Detection, FileTree, Toolchain
 from worker.toolchains.dotnet import DotnetToolchain
 from worker.toolchains.go import GoToolchain
+from worker.toolchains.gradle import GradleToolchain
 from worker.toolchains.make import MakeToolchain
 from worker.toolchains.maven import MavenToolchain
 from worker.toolchains.node import NodeToolchain
@@ -28,6 +29,7 @@ _KNOWN: tuple[tuple[Toolchain, str], ...] = (
     (PythonToolchain(), "pyproject.toml, setup.py, requirements.txt or a .py file"),
     (CargoToolchain(), "Cargo.toml"),
     (MavenToolchain(), "pom.xml"),
+    (GradleToolchain(), "build.gradle"),
     (GoToolchain(), "go.mod"),
     (NodeToolchain(), "package.json"),
     (MakeToolchain(), "CMakeLists.txt or a Makefile"),

@@ -40,6 +40,9 @@ TOOL_NAMES = (
     "rustc",
     "java",
     "mvn",
+    "gradle",
+    "uv",
+    "poetry",
 )
 """The tools an agent looks for; `worker.capabilities` knows which programs they are."""
 
@@ -80,7 +83,8 @@ class Command:
     success, those in `tests_fail_on` mean "the tests ran and some failed", every other code is a failed command.
     A non-empty `test_case` makes the command itself one test of that name: exit code 0 is a pass, any other a failed
     test; it is counted beside what the reports tell. So are the results in the output of a command with `prints`;
-    where both are set, the command is a test only if neither its output nor a report told of one.
+    where both are set, the command is a test only if neither its output nor a report told of one. `explains` maps
+    words that one of its last lines may hold to what such a failure means and what to do, a clause for people.
     """
 
     argv: tuple[str, ...]
@@ -92,6 +96,7 @@ class Command:
     tests_fail_on: tuple[int, ...] = ()
     test_case: str = ""
     prints: OutputKind | None = None
+    explains: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

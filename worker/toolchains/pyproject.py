@@ -17,12 +17,20 @@ _EXTRA = re.compile(r"[A-Za-z0-9][\w.\-]*")
 
 @dataclass(frozen=True)
 class Pyproject:
-    """`is_package` is None where the file does not tell; requirements are as pip takes them."""
+    """`is_package` is None where the file does not tell; requirements are as pip takes them.
+
+    `uv_versions` and `poetry_versions` are those of the tool itself that the project asks for, as it writes them.
+    """
 
     is_package: bool | None = None
+    has_build_system: bool = False
     test_extra: str = ""
     dependencies: tuple[str, ...] = ()
     test_group: tuple[str, ...] = ()
+    test_group_name: str = ""
+    poetry_group: str = ""
+    uv_versions: str = ""
+    poetry_versions: str = ""
 
 
 def read_pyproject(path: str, text: str) -> Pyproject:
@@ -34,13 +42,21 @@ def read_pyproject(path: str, text: str) -> Pyproject:
     """
     document = read_toml(path, text)
     project, groups = _table(document, "project"), _table(document, "dependency-groups")
-    extras = [name for name in _table(project, "optional-dependencies") if _EXTRA.fullmatch(name)]
+    tool = _table(document, "tool")
+    poetry = _table(tool, "poetry")
+    listed = (*_table(project, "optional-dependencies"), *_table(poetry, "extras"))
+    extras = [name for name in listed if _EXTRA.fullmatch(name)]
     group = _first_test_name(groups)
     return Pyproject(
         is_package=_is_package(document),
+        has_build_system="build-system" in document or _table(tool, "uv").get("package") is True,
         test_extra=_first_test_name(extras),
         dependencies=tuple(_requirement(path, item) for item in _items(project, "dependencies")),
         test_group=tuple(_requirement(path, item) for item in _members(groups, group)),
+        test_group_name=_first_test_name([name for name in groups if _EXTRA.fullmatch(name)]),
+        poetry_group=_first_test_name([name for name in _table(poetry, "group") if _EXTRA.fullmatch(name)]),
+        uv_versions=_text(_table(tool, "uv"), "required-version"),
+        poetry_versions=_text(poetry, "requires-poetry"),
     )
 
 
@@ -79,6 +95,11 @@ def _requirement(path: str, item: object) -> str:
 def _table(parent: dict[str, Any], name: str) -> dict[str, Any]:
     value = parent.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def _text(parent: dict[str, Any], name: str) -> str:
+    value = parent.get(name)
+    return value.strip() if isinstance(value, str) else ""
 
 
 def _items(parent: dict[str, Any], name: str) -> list[Any]:

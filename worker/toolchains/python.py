@@ -1,4 +1,4 @@
-"""Python projects: a virtual environment, `python -m build`, pytest."""
+"""Python projects: a virtual environment with pip, or as uv.lock or poetry.lock say; wheels; pytest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from worker.toolchains.compilers import Family
 from worker.toolchains.contract import ArtifactGlob, BuildContext, Command, Detection, FileTree, ReportGlob, StagePlan
 from worker.toolchains.places import DEPTH_PENALTY, base_name, depth, folder, join, nearest, own_files, place
 from worker.toolchains.pyproject import Pyproject, read_pyproject
+from worker.toolchains.python_locked import LOCKERS, Locked, Locker
 
 _MARKERS = {"pyproject.toml": 80, "setup.py": 78, "setup.cfg": 76, "requirements.txt": 45}
 _SCRIPTS_SCORE = 10
@@ -29,15 +30,17 @@ _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.py")
 _WARNING = re.compile(r"\s*(?:WARNING:|warning:|(?:\S+:\d+: )?\w*Warning: )")
 _ERROR = re.compile(r"(?:ERROR\b|error:|E   |[\w.]*(?:Error|Exception)(?::|$))")
 
+_NEEDS = ("python",)
+
 # pytest: 1 = some tests failed, 2 = test files could not be imported; 5 = none were found, a failed command
 _TESTS_FAIL_ON = (1, 2)
 
 
 class PythonToolchain:
-    """pip and pytest in a virtual environment of the build's own."""
+    """pip, uv or poetry, and pytest, in a virtual environment of the build's own."""
 
     name = "python"
-    tools = ("python",)
+    tools = ("python", *(locker.name for locker in LOCKERS))
     compilers: tuple[Family, ...] = ("python", "gcc")
 
     def wanted(self, path: str) -> bool:
@@ -50,10 +53,12 @@ class PythonToolchain:
         if markers:
             name, root = base_name(markers[0]), folder(markers[0])
             score = _MARKERS[name] - DEPTH_PENALTY * depth(markers[0])
-            return Detection(self.name, score, f"{name} is {place(root)}", root, self.tools)
+            locker = _locker(tree, root)
+            lock = f" with {locker.lock}" if locker else ""
+            return Detection(self.name, score, f"{name} is {place(root)}{lock}", root, _NEEDS)
         scripts = [path for path in own_files(tree) if path.endswith(".py") and depth(path) == 0]
         if scripts and not tree.files & _OTHER_KINDS:
-            return Detection(self.name, _SCRIPTS_SCORE, f"{scripts[0]} is at the top", ".", self.tools)
+            return Detection(self.name, _SCRIPTS_SCORE, f"{scripts[0]} is at the top", ".", _NEEDS)
         return None
 
     def plan(self, stage: StageName, context: BuildContext) -> StagePlan:
@@ -61,8 +66,9 @@ class PythonToolchain:
         return _Plans(context).plan(stage)
 
     def artifacts(self, context: BuildContext) -> tuple[ArtifactGlob, ...]:
-        """The wheels and sdists."""
-        return (ArtifactGlob("dist/*", "out"),) if _Plans(context).builds else ()
+        """The wheels and sdists; uv lays a .gitignore beside them."""
+        kinds = ("*.whl", "*.tar.gz") if _Plans(context).builds else ()
+        return tuple(ArtifactGlob(f"dist/{kind}", "out") for kind in kinds)
 
     def test_reports(self, context: BuildContext) -> tuple[ReportGlob, ...]:
         """What pytest writes."""
@@ -76,6 +82,13 @@ class PythonToolchain:
         return "warning" if _WARNING.match(line) else None
 
 
+def _locker(tree: FileTree, root: str) -> Locker | None:
+    """What installs the project where its versions are locked."""
+    if not tree.has(join(root, "pyproject.toml")):
+        return None
+    return next((locker for locker in LOCKERS if tree.has(join(root, locker.lock))), None)
+
+
 class _Plans:
     """The commands for one source."""
 
@@ -85,10 +98,14 @@ class _Plans:
         self._tree = context.tree
         path = join(self._root, "pyproject.toml")
         self._pyproject = read_pyproject(path, self._tree.text(path)) if self._tree.has(path) else Pyproject()
+        locker = _locker(self._tree, self._root)
+        self._locked = Locked(locker, context, self._pyproject, self._python) if locker else None
 
     @property
     def builds(self) -> bool:
         """Whether there is something that makes a wheel."""
+        if self._locked is not None:
+            return self._locked.builds
         if self._pyproject.is_package is not None:
             return self._pyproject.is_package
         return self._has("setup.py") or self._has("setup.cfg")
@@ -111,6 +128,9 @@ class _Plans:
 
     def _restore(self) -> StagePlan:
         stage = StageName.RESTORE
+        if self._locked is not None:
+            tests = self._tests and self._context.properties.run_tests
+            return StagePlan(stage, self._locked.restore(tests=tests))
         python = self._context.tools.get("python", "python3")
         venv = self._command(stage, (python, "-m", "venv", f"{self._context.scratch}/venv"), "python -m venv")
         wanted = self._install_arguments()
@@ -137,6 +157,8 @@ class _Plans:
         return arguments
 
     def _build(self) -> Command:
+        if self.builds and self._locked is not None:
+            return self._locked.build()
         if self.builds:
             argv: tuple[str, ...] = (self._python, "-m", "build", "--outdir", f"{self._context.out}/dist")
             return self._command(StageName.BUILD, argv, "python -m build")

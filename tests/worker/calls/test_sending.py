@@ -15,7 +15,8 @@ from worker.calls.retrying import Answer, Fault
 from worker.calls.row_call import Call, call_of
 from worker.calls.sending import MAX_JSON_BYTES, Sender
 
-SHORT = CallOptions(connect_seconds=0.5, read_seconds=0.3, whole_seconds=0.6)
+READ_SOON = CallOptions(connect_seconds=60, read_seconds=0.3, whole_seconds=60)
+WHOLE_SOON = CallOptions(connect_seconds=60, read_seconds=60, whole_seconds=0.6)
 
 
 @pytest.fixture
@@ -83,17 +84,19 @@ async def test_a_redirect_is_an_answer_and_nobody_goes_there(stub: HttpStub) -> 
 
 
 @pytest.mark.parametrize(
-    ("answer", "cause"),
+    ("answer", "options", "cause"),
     [
-        (never, "no answer within 0.3 s"),
-        (drip, "no whole answer within 0.6 s"),
-        (hang_up, "it broke off the connection, or does not speak HTTP"),
+        (never, READ_SOON, "no answer within 0.3 s"),
+        (drip, WHOLE_SOON, "no whole answer within 0.6 s"),
+        (hang_up, CallOptions(), "it broke off the connection, or does not speak HTTP"),
     ],
     ids=["silent", "dripping", "cut"],
 )
-async def test_a_bad_answer_is_a_fault_that_may_pass(stub: HttpStub, answer: object, cause: str) -> None:
+async def test_a_bad_answer_is_a_fault_that_may_pass(
+    stub: HttpStub, answer: object, options: CallOptions, cause: str
+) -> None:
     stub.answers["/"] = answer  # type: ignore[assignment]
-    assert await send(call_to(stub.port), SHORT) == Fault(cause)
+    assert await send(call_to(stub.port), options) == Fault(cause)
 
 
 async def test_a_service_that_is_not_there_is_a_fault_that_may_pass(stub: HttpStub) -> None:

@@ -16,12 +16,12 @@ from tests.slow_service import SlowService, slow_service
 ROOT = Path(__file__).resolve().parents[3]
 
 
-async def statuses(service: SlowService, calls: int) -> list[int | str]:
-    """How calls one after another end."""
+async def statuses(service: SlowService, calls: int, silence: float = 60) -> list[int | str]:
+    """How calls one after another end; one hangs that is silent for so many seconds."""
     found: list[int | str] = []
     for number in range(calls):
         try:
-            answer = await service.client.get(f"/{number}", timeout=0.5)
+            answer = await service.client.get(f"/{number}", timeout=httpx.Timeout(60, read=silence))
         except httpx.ReadTimeout:
             found.append("hung")
         except httpx.RemoteProtocolError:
@@ -44,8 +44,8 @@ async def test_two_services_of_one_seed_have_the_same_moods_and_of_another_seed_
 async def test_what_hangs_and_what_is_cut_short_is_told_apart_and_counted() -> None:
     for flag, end in (("--hang-rate", "hung"), ("--cut-rate", "cut")):
         async with slow_service("--latency", "0", flag, "1") as service:
-            assert await statuses(service, 2) == [end, end]
-            async with asyncio.timeout(30):
+            assert await statuses(service, 2, silence=0.5 if end == "hung" else 60) == [end, end]
+            async with asyncio.timeout(120):
                 while (await service.stats())["ends"] != {end: 2}:
                     await asyncio.sleep(0.01)
 

@@ -108,7 +108,7 @@ async def test_a_redirect_is_not_followed(tmp_path: Path, server: GitServer) -> 
 
 
 async def test_a_repository_that_needs_a_login_is_refused_without_asking(tmp_path: Path, server: GitServer) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         _, finished = await built(tmp_path, f"{server.origin}/private/project", "main", git_hosts=server.origin)
 
     assert (finished.outcome, finished.reason_code) == (Outcome.REJECTED, ReasonCode.SOURCE_REFUSED), finished.reason

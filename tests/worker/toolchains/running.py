@@ -19,7 +19,8 @@ from worker.sandbox import Workspace, build_environment
 from worker.toolchains import choose, wanted
 from worker.toolchains.contract import BuildContext, Choice, Command, FileTree
 from worker.toolchains.printed import reader_of
-from worker.toolchains.reports import ReportFile, command_as_test, merge, summarise
+from worker.toolchains.reports import ReportFile, summarise
+from worker.toolchains.results import Results, command_as_test, merge
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 _STAGES = (StageName.RESTORE, StageName.BUILD, StageName.TEST, StageName.PACKAGE)
@@ -44,6 +45,7 @@ class Ran:
     failed: Command | None = None
     exit_code: int = 0
     tests: TestSummary | None = None
+    results: Results | None = None
     artifacts: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -53,7 +55,13 @@ class Ran:
         return self.folder.parent.parent / "cache"
 
 
-def build(source: Path, folder: Path, properties: BuildProperties, tools: dict[str, str] | None = None) -> Ran:
+def build(
+    source: Path,
+    folder: Path,
+    properties: BuildProperties,
+    tools: dict[str, str] | None = None,
+    versions: dict[str, str] | None = None,
+) -> Ran:
     """Copy a source below `folder` and take it through its stages until a command fails."""
     for name in ("out", "scratch", "home"):
         (folder / name).mkdir(parents=True)
@@ -66,16 +74,16 @@ def build(source: Path, folder: Path, properties: BuildProperties, tools: dict[s
         tree=tree,
         detection=choice.detection,
         config=BuildyardToml(),
-        tools={"python": _base_python(), **(tools or {})},
+        tools={"python": base_python(), **(tools or {})},
         src=str(src),
         out=str(folder / "out"),
         scratch=str(folder / "scratch"),
         cores=2,
-        tool_versions={"dotnet": _dotnet_version()} if tools and "dotnet" in tools else {},
+        tool_versions={**({"dotnet": _dotnet_version()} if tools and "dotnet" in tools else {}), **(versions or {})},
     )
     ran = Ran(choice, folder)
     started = time.monotonic()
-    summaries = _stages(ran, context)
+    found = _stages(ran, context)
     ran.seconds = time.monotonic() - started
     ran.artifacts = _artifacts(ran, context)
     files = [
@@ -87,13 +95,14 @@ def build(source: Path, folder: Path, properties: BuildProperties, tools: dict[s
     ]
     reported, problems = summarise(files)
     assert not problems
-    summaries += [reported] if reported else []
-    ran.tests = merge(summaries) if summaries else None
+    found += [reported] if reported else []
+    ran.results = merge(found) if found else None
+    ran.tests = ran.results.summary if ran.results else None
     return ran
 
 
-def _stages(ran: Ran, context: BuildContext) -> list[TestSummary]:
-    summaries = []
+def _stages(ran: Ran, context: BuildContext) -> list[Results]:
+    found = []
     for stage in _STAGES:
         plan = ran.choice.toolchain.plan(stage, context)
         if plan.skip_reason:
@@ -105,13 +114,13 @@ def _stages(ran: Ran, context: BuildContext) -> list[TestSummary]:
                 for raw in output.encode().split(b"\n"):
                     if (shown := reader.shown(raw)) is not None:
                         reader.take(shown.decode())
-                summaries.append(reader.summary())
-            if command.test_case and not (command.prints and summaries[-1].total):
-                summaries.append(command_as_test(command.test_case, passed=code == 0, message=output[-500:]))
+                found.append(reader.results())
+            if command.test_case and not (command.prints and found[-1].summary.total):
+                found.append(command_as_test(command.test_case, passed=code == 0, message=output[-500:]))
             if code not in command.ok_exit_codes:
                 ran.failed, ran.exit_code = command, code
-                return summaries
-    return summaries
+                return found
+    return found
 
 
 def _run(ran: Ran, context: BuildContext, command: Command) -> tuple[int, str]:
@@ -124,7 +133,7 @@ def _run(ran: Ran, context: BuildContext, command: Command) -> tuple[int, str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     output = done.stdout.decode(errors="replace")
@@ -152,7 +161,7 @@ def _below(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _base_python() -> str:
+def base_python() -> str:
     """The interpreter itself, not that of the environment the tests run in."""
     return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
 

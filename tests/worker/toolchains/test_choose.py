@@ -36,6 +36,8 @@ def test_a_source_that_fits_several_says_which_was_chosen_and_why() -> None:
         (("go.mod", "Makefile", "package.json"), "go, because go.mod is at the top"),
         (("pyproject.toml", "package.json"), "python, because pyproject.toml is at the top"),
         (("web/package.json", "web/yarn.lock"), "node, because package.json is in web with yarn.lock"),
+        (("build.gradle", "gen.py", "package.json"), "gradle, because build.gradle is at the top"),
+        (("build.gradle", "pom.xml"), "maven, because pom.xml is at the top"),
         (("data.csv",), "batch, because data.csv is all there is"),
     ],
 )
@@ -45,7 +47,7 @@ def test_the_files_nearest_to_the_top_decide(files: tuple[str, ...], expected: s
 
 @pytest.mark.parametrize(
     "files",
-    [(), ("README.md",), ("node_modules/x/Makefile",), (".hidden/pyproject.toml",), ("build.gradle", "gen.py")],
+    [(), ("README.md",), ("node_modules/x/Makefile",), (".hidden/pyproject.toml",)],
 )
 def test_when_nothing_fits_the_sentence_lists_what_was_looked_for(files: tuple[str, ...]) -> None:
     with pytest.raises(NotFound, match=r"No toolchain fits this source; looked for .*pyproject.toml.*Makefile"):

@@ -134,7 +134,16 @@ def test_the_batch_program_answers_each_row_with_one_line() -> None:
 
 def test_no_example_names_a_package_registry() -> None:
     for path in EXAMPLES.rglob("*"):
-        if path.is_file() and path.suffix in {".toml", ".config", ".props", ".csproj", ".cfg", ".json", ".mod"}:
+        if path.is_file() and path.suffix in {
+            ".toml",
+            ".config",
+            ".props",
+            ".csproj",
+            ".cfg",
+            ".json",
+            ".mod",
+            ".gradle",
+        }:
             text = path.read_text(encoding="utf-8-sig")
             assert "http" not in text, path
     assert tomllib.loads((EXAMPLES / "python-project" / "pyproject.toml").read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ def read(*events: dict[str, object]) -> TestSummary:
     reader = GoTests()
     for found in events:
         reader.shown(json.dumps(found).encode())
-    return reader.summary()
+    return reader.results().summary
 
 
 def counts(summary: TestSummary) -> tuple[int, int, int]:
@@ -145,7 +145,7 @@ def test_no_order_of_events_and_no_bytes_crash_the_reader(events: list[dict[str,
     for found in events:
         reader.shown(json.dumps(found).encode())
 
-    summary = reader.summary()
+    summary = reader.results().summary
 
     counts(summary)
     ends = sum(found["Action"] in {"run", "output", "start"} for found in events)
@@ -175,7 +175,7 @@ def test_a_hostile_run_is_read_in_no_time_and_little_memory() -> None:
         reader.shown(json.dumps(event("output", f"Test{number}", Output=" " * 50)).encode())
     reader.shown(json.dumps(event("run", "/".join("a" * 8000))).encode())
     reader.shown(b'{"Action":' * 2000)
-    summary = reader.summary()
+    summary = reader.results().summary
 
     assert time.process_time() - started < 20
     assert summary.failed <= 20_000

@@ -18,7 +18,7 @@ def read(text: str) -> TestSummary:
     reader = LibtestReader()
     for line in text.splitlines():
         reader.take(line)
-    return reader.summary()
+    return reader.results().summary
 
 
 def counts(summary: TestSummary) -> tuple[int, int, int, int]:
@@ -86,7 +86,7 @@ def test_output_between_the_lines_does_not_disturb_the_counts() -> None:
 
 
 def test_no_tests_are_no_tests() -> None:
-    assert counts(reader_of("libtest").summary()) == (0, 0, 0, 0)
+    assert counts(reader_of("libtest").results().summary) == (0, 0, 0, 0)
 
 
 _LINES = st.sampled_from(

@@ -67,3 +67,24 @@ def test_a_failing_java_test_is_named_with_its_message_and_place(tmp_path: Path)
     assert (case.name, case.suite) == ("neighboursAreMerged", "intervals.IntervalTest")
     assert case.place == "IntervalTest.java:13"
     assert "expected:" in case.message
+
+
+def test_a_failing_test_of_gradle_is_named_beside_those_that_passed(tmp_path: Path) -> None:
+    def spoil(source: Path) -> None:
+        replace(source / "src/main/java/checkdigit/Luhn.java", "(10 - sum % 10)", "(9 - sum % 10)")
+
+    tools = {"gradle": need("gradle"), "java": need("java")}
+
+    ran = build(spoiled("gradle-project", tmp_path, spoil), tmp_path / "work", BuildProperties(), tools)
+
+    assert ran.artifacts == ["build/libs/checkdigit-1.1.0.jar"]
+    assert ran.failed is not None
+    assert (ran.failed.stage, ran.exit_code) == (StageName.TEST, 1)
+    assert ran.problems[StageName.TEST] == ["error"]
+    assert ran.results is not None
+    failed = {case.name: case for case in ran.results.cases if case.status == "failed"}
+    assert failed["everySingleWrongDigitIsFound"].place == "LuhnTest.java:26"
+    assert "expected:" in failed["everySingleWrongDigitIsFound"].message
+    assert {case.suite for case in failed.values()} == {"checkdigit.LuhnTest"}
+    passed = {case.name for case in ran.results.cases if case.status == "passed"}
+    assert passed == {"anythingButDigitsIsRefused"}

@@ -9,18 +9,23 @@ from hypothesis import strategies as st
 from buildyard.contracts.builds import TestCase, TestSummary
 from buildyard.errors import InvalidRequest
 from worker.toolchains.contract import ReportKind
-from worker.toolchains.reports import ReportFile, command_as_test, merge, read_report, summarise
+from worker.toolchains.reports import ReportFile, read_report, summarise
+from worker.toolchains.results import Results, command_as_test, merge
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def fixture(name: str) -> TestSummary:
     kind: ReportKind = "trx" if name.endswith(".trx") else "junit"
-    return read_report(ReportFile(kind, name, (FIXTURES / name).read_bytes()))
+    return read_report(ReportFile(kind, name, (FIXTURES / name).read_bytes())).summary
+
+
+def read_junit(text: str) -> Results:
+    return read_report(ReportFile("junit", "r.xml", text.encode()))
 
 
 def junit(text: str) -> TestSummary:
-    return read_report(ReportFile("junit", "r.xml", text.encode()))
+    return read_junit(text).summary
 
 
 def counts(summary: TestSummary) -> tuple[int, int, int, int]:
@@ -130,10 +135,10 @@ def test_several_reports_become_one_summary_and_broken_ones_a_sentence() -> None
         ReportFile("trx", "other.trx", b"<html><body/></html>"),
     ]
 
-    summary, problems = summarise(files)
+    results, problems = summarise(files)
 
-    assert summary is not None
-    assert counts(summary) == (12, 3, 5, 4)
+    assert results is not None
+    assert counts(results.summary) == (12, 3, 5, 4)
     assert problems[0].startswith("cut.xml is not well-formed XML")
     assert problems[1] == "other.trx is no trx report: its outermost element is 'html'."
     assert summarise([]) == (None, ())
@@ -142,7 +147,7 @@ def test_several_reports_become_one_summary_and_broken_ones_a_sentence() -> None
 def test_a_hundred_failures_are_named_and_all_are_counted() -> None:
     cases = "".join(f"<testcase name='t{n}'><failure/></testcase>" for n in range(250))
 
-    summary = merge([junit(f"<testsuite>{cases}</testsuite>"), junit(f"<testsuite>{cases}</testsuite>")])
+    summary = merge([read_junit(f"<testsuite>{cases}</testsuite>")] * 2).summary
 
     assert (summary.total, summary.failed, len(summary.failures)) == (500, 500, 100)
 
@@ -171,7 +176,7 @@ def test_hostile_and_broken_xml_is_a_sentence(text: str) -> None:
 
 
 def test_utf16_reports_are_read() -> None:
-    summary = read_report(ReportFile("junit", "r.xml", "<testsuite><testcase/></testsuite>".encode("utf-16")))
+    summary = read_report(ReportFile("junit", "r.xml", "<testsuite><testcase/></testsuite>".encode("utf-16"))).summary
 
     assert counts(summary) == (1, 1, 0, 0)
 
@@ -184,19 +189,20 @@ def test_a_strange_duration_is_zero(seconds: str) -> None:
 
 
 def test_a_command_can_be_a_test_of_its_own() -> None:
-    assert counts(command_as_test("Shop.Tests", passed=True)) == (1, 1, 0, 0)
+    assert counts(command_as_test("Shop.Tests", passed=True).summary) == (1, 1, 0, 0)
     failed = command_as_test("Shop.Tests", passed=False, message="5 of 6 checks passed", duration_seconds=2)
-    assert failed.failures == (TestCase(name="Shop.Tests", message="5 of 6 checks passed", duration_seconds=2),)
+    assert failed.summary.failures == (TestCase(name="Shop.Tests", message="5 of 6 checks passed", duration_seconds=2),)
 
 
 @given(st.binary(max_size=300), st.sampled_from(["junit", "trx"]), st.integers(0, 2000))
 def test_no_bytes_crash_the_reader(noise: bytes, kind: str, cut: int) -> None:
     name = "pytest.xml" if kind == "junit" else "vstest.trx"
     real = (FIXTURES / name).read_bytes()
-    summary, problems = summarise(
+    results, problems = summarise(
         [ReportFile("trx" if kind == "trx" else "junit", name, real[:cut] + noise + real[cut:])]
     )
 
-    assert (summary is None) == bool(problems)
-    if summary:
+    assert (results is None) == bool(problems)
+    if results:
+        summary = results.summary
         assert summary.total == summary.passed + summary.failed + summary.skipped

@@ -15,7 +15,7 @@ def read(text: str) -> TestSummary:
     for line in text.split("\n"):
         assert reader.shown(line.encode()) == line.encode()
         reader.take(line)
-    return reader.summary()
+    return reader.results().summary
 
 
 def counts(summary: TestSummary) -> tuple[int, int, int]:
@@ -139,6 +139,6 @@ def test_hostile_lines_are_read_in_no_time(line: str) -> None:
     reader.take("1..1")
     for _ in range(500):
         reader.take(line)
-    counts(reader.summary())
+    counts(reader.results().summary)
 
     assert time.process_time() - started < 10
