@@ -22,7 +22,7 @@ from buildyard.contracts.api import (
     SourceView,
     Trace,
 )
-from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult
+from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult, TestSummary
 from buildyard.contracts.changing import PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList
 from buildyard.contracts.diagnostics import DiagnosticList
@@ -36,9 +36,11 @@ from orchestrator.domain.pools import PoolCounts, show_pool
 from orchestrator.domain.records import Attempt, Build, Job, LogSegment, StoredArtifact
 from orchestrator.domain.retention import Kept
 from orchestrator.domain.retrying import why_it_waits
+from orchestrator.domain.trials import suiting
 from orchestrator.service.core import links_of
 from orchestrator.service.outlook import outlook_of
 from orchestrator.store import Store
+from orchestrator.store.by_needs import unserved_by_pool
 from orchestrator.store.queries import BuildFilter, DeadFilter, Queries
 from orchestrator.store.sizes import Sizes
 from orchestrator.store.tallies import EndedTally, JobTimes
@@ -153,6 +155,12 @@ class Views:
         async with self._store.read() as queries:
             await queries.build(build_id)
             return DiagnosticList(diagnostics=await queries.diagnostics(build_id))
+
+    async def tests(self, build_id: str) -> tuple[TestSummary | None, str]:
+        """The counts of a build's tests, and where the list of them lies."""
+        async with self._store.read() as queries:
+            build = _with_outputs(await queries.build(build_id))
+        return build.tests, build.tests_key
 
     async def stored_artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
         """The records of a build's files, with their objects' keys."""
@@ -289,12 +297,19 @@ class Views:
         generations = await queries.generations()
         changes = await queries.pool_changes()
         seconds = await self._job_times.usual(queries)
-        unserved = await queries.unserved(self._silence)
+        needs = await queries.needs_of_pools(self._silence)
+        unserved = unserved_by_pool(needs)
+        suited = {
+            pool.name: suiting(needs[pool.name], busy.keys(), pool.capabilities, now)
+            for pool in self._pools
+            if pool.name in needs
+        }
         views = [
             show_pool(
                 pool.name,
                 counts.get(pool.name, PoolCounts()),
                 unserved.get(pool.name),
+                suited.get(pool.name),
                 present.get(pool.name, []),
                 generations.get(pool.name, {}),
                 changes.get(pool.name),

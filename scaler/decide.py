@@ -14,17 +14,18 @@ property. The rules, in the order in which they are asked:
 6. Nothing waits: once ready, leases, tickets ready, unacknowledged and in total have all been a trusted zero for
    `idle_seconds`, every idle worker is asked to drain. Nothing else ever removes a worker.
 
-That is the policy `burst`. The policy `elastic` has other rules 2 and 3: as many workers as finish all that waits and
-half of what runs within `drain_seconds`, at most one for each job and `burst_size` a tick; and one more when the
-oldest job has waited longer than that. Its workers leave by themselves once idle for `idle_exit`; the others stay.
+That is the policy `burst`. The policy `elastic` has other rules 2 and 3: as many workers as finish within
+`drain_seconds` of their start what those that are here or coming leave over (`scaler.sizing`), at most one for each job
+and `burst_size` a tick; and one more when the oldest job has waited longer than that. Its workers leave by themselves
+once idle for `idle_exit`; the others stay.
+
+By both, an idle worker that suits no ready job does not count in rule 3, and one worker is tried for jobs that nobody
+suits. What the newest workers lacked starts nobody: those jobs wait.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from buildyard.contracts.scaling import (
     DecisionCode,
@@ -37,40 +38,9 @@ from buildyard.contracts.scaling import (
     WorkerView,
 )
 from scaler.shares import Room, room
+from scaler.sizing import Crowd, Need, count, need, work_waits
 
 LONGEST_BACKOFF_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class _Crowd:
-    """The present workers of a pool, counted by state."""
-
-    pending: int
-    idle: int
-    busy: int
-    draining: int
-    present: int
-
-    @classmethod
-    def of(cls, workers: tuple[WorkerView, ...]) -> _Crowd:
-        states = Counter(worker.state for worker in workers)
-        return cls(
-            pending=states[WorkerState.PENDING],
-            idle=states[WorkerState.IDLE],
-            busy=states[WorkerState.BUSY],
-            draining=states[WorkerState.DRAINING],
-            present=len(workers) - states[WorkerState.EXITED],
-        )
-
-
-@dataclass(frozen=True)
-class _Need:
-    """How many workers the work in sight asks for (0 or less: none), the reason as half a sentence, the equation."""
-
-    workers: int
-    code: DecisionCode
-    why: str
-    formula: str = ""
 
 
 def decide(observed: PoolObserved) -> Plan:
@@ -88,18 +58,20 @@ def decide(observed: PoolObserved) -> Plan:
             code=DecisionCode.UNKNOWN_COUNT,
             reason=f"The number of ready jobs is unknown{cause}: nothing starts and nothing is drained.",
         )
-    crowd = _Crowd.of(observed.workers)
-    plan = _serve(observed, observed.workers, crowd, ready) if ready > 0 else _rest(observed, observed.workers, crowd)
+    crowd = Crowd.of(observed.workers)
+    serve = _serve(observed, observed.workers, crowd, ready) if work_waits(observed) else None
+    plan = serve or _rest(observed, observed.workers, crowd)
     return plan if plan.start or plan.drain else _give_way(observed, observed.workers, crowd) or plan
 
 
 def wanted(observed: PoolObserved) -> int:
     """How many more workers a pool could use within its own maximum, were there no other pool; 0 while unknown."""
-    ready = observed.ready.value
-    if observed.workers is None or not ready or observed.ready.trust is Trust.UNKNOWN or _backing_off(observed):
+    if observed.workers is None or not work_waits(observed) or _backing_off(observed):
         return 0
-    crowd = _Crowd.of(observed.workers)
-    return max(0, min(_need(observed, crowd, ready).workers, observed.policy.max_workers - crowd.present))
+    crowd = Crowd.of(observed.workers)
+    return max(
+        0, min(need(observed, crowd, observed.ready.value or 0).workers, observed.policy.max_workers - crowd.present)
+    )
 
 
 def is_quiet(observed: PoolObserved) -> bool:
@@ -119,133 +91,61 @@ def worker_name(pool: str, slot: int, generation: int) -> str:
     return f"{pool}-{slot}-{generation}"
 
 
-def _serve(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd, ready: int) -> Plan:
+def _serve(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: Crowd, ready: int) -> Plan:
     """Work waits: start what it needs, within the limits."""
     policy = observed.policy
-    need = _need(observed, crowd, ready)
-    if need.workers <= 0:
-        return Plan(code=need.code, reason=f"{need.why}.", formula=need.formula)
+    asked = need(observed, crowd, ready)
+    if asked.workers <= 0:
+        return Plan(code=asked.code, reason=f"{asked.why}.", formula=asked.formula)
     room = policy.max_workers - crowd.present
     maximum = f"max_workers {policy.max_workers} - present {crowd.present} = {max(room, 0)}"
     if room <= 0:
         return Plan(
             code=DecisionCode.AT_MAXIMUM,
-            reason=f"{need.why}, but {crowd.present} of at most {policy.max_workers} workers are present.",
-            formula=need.formula,
+            reason=f"{asked.why}, but {crowd.present} of at most {policy.max_workers} workers are present.",
+            formula=asked.formula,
             clamps=(maximum,),
         )
     if _backing_off(observed):
         failed, pause = observed.failed_starts, backoff_seconds(observed.failed_starts)
         return Plan(
             code=DecisionCode.START_BACKOFF,
-            reason=f"{need.why}, but {_count(failed, 'worker')} in a row ended without joining: "
+            reason=f"{asked.why}, but {count(failed, 'worker')} in a row ended without joining: "
             f"the next one starts {pause:g} s after the last. {_last_words(workers)}",
-            formula=need.formula,
+            formula=asked.formula,
             clamps=(f"2^{failed} s, {LONGEST_BACKOFF_SECONDS} s at most = {pause:g} s between starts",),
         )
     limits = [(room, "up to the maximum", maximum)]
     if observed.farm:
         left = _room(observed, observed.farm, crowd)
         if left.places <= 0:
-            return _farm_is_full(observed.farm, need, left)
+            return _farm_is_full(observed.farm, asked, left)
         limits.append((left.places, "up to the fair share", _farm_clamp(observed.farm, left, crowd)))
     limits.append((policy.burst_size, "as many as a tick may", f"burst_size {policy.burst_size} a tick"))
-    number, limited = need.workers, ""
+    number, limited = asked.workers, ""
     clamps: tuple[str, ...] = ()
     least = min(limit for limit, _, _ in limits)
-    if least < need.workers:
+    if least < asked.workers:
         number, words, clamp = next(one for one in limits if one[0] == least)
-        limited, clamps = f" instead of {need.workers}, {words}", (clamp,)
+        limited, clamps = f" instead of {asked.workers}, {words}", (clamp,)
     return Plan(
         start=_names(observed, workers, number),
-        code=need.code,
-        reason=f"{need.why}: start {number}{limited} "
+        code=asked.code,
+        reason=f"{asked.why}: start {number}{limited} "
         f"({crowd.pending} pending, {crowd.present} of {policy.max_workers} workers present).",
-        formula=need.formula,
+        formula=asked.formula,
         clamps=clamps,
     )
 
 
-def _need(observed: PoolObserved, crowd: _Crowd, ready: int) -> _Need:
-    """What the waiting work asks for by the pool's policy, before any limit."""
-    return (_elastic_need if observed.policy.name == "elastic" else _burst_need)(observed, crowd, ready)
-
-
-def _burst_need(observed: PoolObserved, crowd: _Crowd, ready: int) -> _Need:
-    """What the waiting work asks for by the policy `burst`, before any limit."""
-    policy, oldest, waiting = observed.policy, observed.oldest_wait_seconds or 0, _waiting(observed, ready)
-    if ready > policy.burst_threshold:
-        missing = policy.burst_size - crowd.pending
-        formula = f"burst_size {policy.burst_size} - pending {crowd.pending} = {missing}"
-        if missing > 0:
-            return _Need(missing, DecisionCode.BURST, f"{waiting}, more than {policy.burst_threshold}", formula)
-        coming = f"{waiting}, more than {policy.burst_threshold}, and {crowd.pending} workers are pending"
-        return _Need(0, DecisionCode.WORKERS_COMING, coming, formula)
-    if crowd.pending or crowd.idle:
-        return _coming(crowd, waiting, f"1 - pending {crowd.pending} - idle {crowd.idle}, at least 0 = 0")
-    if not crowd.busy:
-        why = f"{waiting} and no worker is there to take one"
-        return _Need(1, DecisionCode.FIRST_WORKER, why, "1 - pending 0 - idle 0 - busy 0 = 1")
-    if oldest >= policy.max_wait:
-        formula = f"oldest {oldest:.1f} s >= max_wait {policy.max_wait:g} s: 1 - pending 0 - idle 0 = 1"
-        return _Need(1, DecisionCode.WAITED_TOO_LONG, f"{waiting}, the oldest for {oldest:.1f} s", formula)
-    steady = f"{waiting}, no more than {policy.burst_threshold} and none for {policy.max_wait:g} s yet"
-    return _Need(0, DecisionCode.STEADY, f"{steady}; {_count(crowd.busy, 'worker')} busy")
-
-
-def _elastic_need(observed: PoolObserved, crowd: _Crowd, ready: int) -> _Need:
-    """What the waiting work asks for by the policy `elastic`, before any limit.
-
-    All that waits and the half of what runs is the work that is left (jobs in hand are half done on average); spread
-    over the time that it may take, it gives the number of workers. While no duration is known, each job gets one.
-    """
-    policy, oldest, waiting = observed.policy, observed.oldest_wait_seconds or 0, _waiting(observed, ready)
-    here, jobs, seconds = crowd.pending + crowd.idle + crowd.busy, ready + crowd.busy, observed.job_seconds
-    if seconds is None:
-        wanted, sized = jobs, f"{waiting}, and how long a job takes is not known yet"
-        formula = f"ready {ready} + busy {crowd.busy} = {wanted}"
-    else:
-        work = (ready + crowd.busy / 2) * seconds
-        wanted = min(jobs, math.ceil(work / policy.drain_seconds))
-        sized = f"{waiting}; {work:.0f} s of work are to be done within {policy.drain_seconds:g} s"
-        formula = (
-            f"min(ready {ready} + busy {crowd.busy}, "
-            f"({ready} + {crowd.busy}/2) x job {seconds:.3g} s / drain_seconds {policy.drain_seconds:g} s) = {wanted}"
-        )
-    missing = wanted - here
-    formula += f"; - pending {crowd.pending} - idle {crowd.idle} - busy {crowd.busy} = {missing}"
-    if missing > 0:
-        return _Need(missing, DecisionCode.DRAIN_TARGET, sized, formula)
-    if crowd.pending or crowd.idle:
-        return _coming(crowd, waiting, formula)
-    if oldest >= policy.drain_seconds:
-        formula += f"; oldest {oldest:.1f} s >= drain_seconds {policy.drain_seconds:g} s: 1"
-        return _Need(1, DecisionCode.WAITED_TOO_LONG, f"{waiting}, the oldest for {oldest:.1f} s", formula)
-    return _Need(0, DecisionCode.STEADY, f"{sized}; {_count(crowd.busy, 'busy worker')} can", formula)
-
-
-def _waiting(observed: PoolObserved, ready: int) -> str:
-    stale = " by a stale count" if observed.ready.trust is Trust.STALE else ""
-    return f"{_count(ready, 'job')} {'waits' if ready == 1 else 'wait'}{stale}"
-
-
-def _coming(crowd: _Crowd, waiting: str, formula: str) -> _Need:
-    """Workers that are pending or idle will take the work: none is started on top of them."""
-    why = f"{waiting}; {crowd.pending} pending and {crowd.idle} idle workers are on their way to them"
-    return _Need(0, DecisionCode.WORKERS_COMING, why, formula)
-
-
-def _rest(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd) -> Plan:
+def _rest(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: Crowd) -> Plan:
     """No work waits: drain the idle, but only when the whole pool is known to have been quiet for long enough."""
     for name, reading in _witnesses(observed):
         if reading.value is None or reading.trust is not Trust.TRUSTED:
             reason = f"No job is seen to wait, but {name} cannot be trusted{_cause(reading.cause)}: nothing is drained."
             return Plan(code=DecisionCode.UNKNOWN_COUNT, reason=reason)
-    if not is_quiet(observed):
-        counts = ", ".join(f"{name}: {reading.value}" for name, reading in _witnesses(observed))
-        return Plan(code=DecisionCode.STEADY, reason=f"No job waits, but not all is quiet ({counts}).")
-    if not crowd.present:
-        return Plan(code=DecisionCode.NOTHING_TO_DO, reason="Nothing waits, nothing runs and no worker is present.")
+    if plan := _nobody_to_drain(observed, crowd):
+        return plan
     if observed.quiet_seconds < observed.policy.idle_seconds:
         return Plan(
             code=DecisionCode.IDLE_WAIT,
@@ -261,18 +161,32 @@ def _rest(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd
         drain=idle,
         code=DecisionCode.SCALE_TO_ZERO,
         reason=f"All has been quiet for {observed.policy.idle_seconds:g} s or more: "
-        f"drain {_count(len(idle), 'idle worker')} of {crowd.present} present.",
+        f"drain {count(len(idle), 'idle worker')} of {crowd.present} present.",
     )
+
+
+def _nobody_to_drain(observed: PoolObserved, crowd: Crowd) -> Plan | None:
+    """Why nobody is drained, where something waits or runs, or nobody is there."""
+    tried = observed.suiting.tried if observed.suiting else 0
+    if is_quiet(observed) and crowd.present:
+        return None
+    if tried:
+        reason = f"{count(tried, 'job')} {'needs' if tried == 1 else 'need'} what no worker has, the newest neither: "
+        return Plan(code=DecisionCode.UNSUITED, reason=f"{reason}none starts for them now.")
+    if not is_quiet(observed):
+        counts = ", ".join(f"{name}: {reading.value}" for name, reading in _witnesses(observed))
+        return Plan(code=DecisionCode.STEADY, reason=f"No job waits, but not all is quiet ({counts}).")
+    return Plan(code=DecisionCode.NOTHING_TO_DO, reason="Nothing waits, nothing runs and no worker is present.")
 
 
 # ------------------------------------------------------------------------------------------------ the other pools
 
 
-def _room(observed: PoolObserved, farm: FarmPlaces, crowd: _Crowd) -> Room:
+def _room(observed: PoolObserved, farm: FarmPlaces, crowd: Crowd) -> Room:
     return room(farm, observed.pool, crowd.present, wanted(observed), crowd.draining)
 
 
-def _farm_is_full(farm: FarmPlaces, need: _Need, left: Room) -> Plan:
+def _farm_is_full(farm: FarmPlaces, asked: Need, left: Room) -> Plan:
     """Work waits, but the farm has no place for this pool."""
     most, taken = farm.max_workers, farm.max_workers - left.free
     unseen = ", ".join(other.name for other in farm.others if not other.seen)
@@ -280,27 +194,27 @@ def _farm_is_full(farm: FarmPlaces, need: _Need, left: Room) -> Plan:
     if left.free <= 0:
         return Plan(
             code=DecisionCode.FARM_AT_MAXIMUM,
-            reason=f"{need.why}, but {taken} of the {most} places of all pools are taken{doubt}.",
-            formula=need.formula,
+            reason=f"{asked.why}, but {taken} of the {most} places of all pools are taken{doubt}.",
+            formula=asked.formula,
             clamps=(f"max_workers of the farm {most} - taken by all pools {taken} = {max(left.free, 0)}",),
         )
     return Plan(
         code=DecisionCode.FAIR_SHARE,
-        reason=f"{need.why}, but the pool has its fair share of {left.share} of {most} workers, and the "
-        f"{_count(left.free, 'free place')} are due to other pools that need them{doubt}.",
-        formula=need.formula,
+        reason=f"{asked.why}, but the pool has its fair share of {left.share} of {most} workers, and the "
+        f"{count(left.free, 'free place')} are due to other pools that need them{doubt}.",
+        formula=asked.formula,
         clamps=(f"share {left.share} of {most}, all in use",),
     )
 
 
-def _farm_clamp(farm: FarmPlaces, left: Room, crowd: _Crowd) -> str:
+def _farm_clamp(farm: FarmPlaces, left: Room, crowd: Crowd) -> str:
     return (
         f"min(share {left.share} of {farm.max_workers} - present {crowd.present}, "
         f"free in the farm {left.free}) = {left.places}"
     )
 
 
-def _give_way(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: _Crowd) -> Plan | None:
+def _give_way(observed: PoolObserved, workers: tuple[WorkerView, ...], crowd: Crowd) -> Plan | None:
     """Ask workers beyond the pool's share to leave, if another pool starves; those that idle first.
 
     Only on counts that are trusted, the broker's too: whatever is in doubt, nobody leaves.
@@ -353,10 +267,6 @@ def _names(observed: PoolObserved, workers: tuple[WorkerView, ...], number: int)
         newest[worker.slot] = max(newest.get(worker.slot, 0), worker.generation)
     free = [slot for slot in range(1, len(taken) + number + 1) if slot not in taken][:number]
     return tuple(worker_name(observed.pool, slot, newest.get(slot, 0) + 1) for slot in free)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _cause(cause: str) -> str:

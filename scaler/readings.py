@@ -84,6 +84,7 @@ def observe(config: PoolConfig, seen: Seen) -> PoolObserved:
         failed_starts=failed,
         seconds_since_failed_start=since_failed,
         job_seconds=view.value.job_seconds if view.value and config.policy.name == "elastic" else None,
+        suiting=view.value.suiting if view.value else None,
     )
 
 

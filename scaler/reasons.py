@@ -27,12 +27,20 @@ MEANINGS: dict[DecisionCode, Meaning] = {
         "It takes work as soon as it has joined.",
     ),
     DecisionCode.WAITED_TOO_LONG: Meaning(
-        "The oldest job has waited `max_wait` (by `elastic`: `drain_seconds`) while all workers are busy: one starts.",
+        "The oldest job has waited `max_wait` (`elastic`: `drain_seconds` and a start) while all are busy: one starts.",
         "One more starts at a time, after the last one has joined.",
     ),
     DecisionCode.DRAIN_TARGET: Meaning(
         "By `elastic`: the workers that are there would not finish all that waits within `drain_seconds`.",
         "A shorter `drain_seconds` starts more workers, a longer one fewer.",
+    ),
+    DecisionCode.TRIAL_WORKER: Meaning(
+        "Jobs need what no worker that is there has, and a new one may have it: one starts for them all.",
+        "If it lacks that too, the next one is tried 5 minutes after it joined.",
+    ),
+    DecisionCode.UNSUITED: Meaning(
+        "Jobs need what no free worker has, and the newest ones lacked it too: none starts for them.",
+        "They wait for a worker that has it; the next one is tried 5 minutes after the newest joined.",
     ),
     DecisionCode.STEADY: Meaning(
         "Nothing is to be done: work is in hand, or the pool is not quiet yet.",

@@ -17,6 +17,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from buildyard.contracts.scaling import (
+    LearnedStart,
     Plan,
     PoolObserved,
     Reading,
@@ -26,6 +27,7 @@ from buildyard.contracts.scaling import (
     WorkerView,
 )
 from scaler.decide import decide
+from scaler.learning import LEARNED_STARTS
 
 DOORBELL_SECONDS = 0.02
 """The least time between two looks: jobs that come together are seen together."""
@@ -128,13 +130,17 @@ class _Worker:
     """Of the job in hand."""
     views: dict[WorkerState, WorkerView] = field(default_factory=dict)
 
-    def view(self) -> WorkerView:
+    @property
+    def name(self) -> str:
+        return f"{_POOL}-{self.slot}-{self.generation}"
+
+    def view(self, now: float) -> WorkerView:
+        """What the scaler would see of it: made once for each state, as the age matters only until it has joined."""
         made = self.views.get(self.state)
         if made is None:
-            name = f"{_POOL}-{self.slot}-{self.generation}"
-            made = WorkerView(name=name, slot=self.slot, generation=self.generation, state=self.state)
+            made = WorkerView(name=self.name, slot=self.slot, generation=self.generation, state=self.state)
             self.views[self.state] = made
-        return made
+        return made.model_copy(update={"age_seconds": now - self.began}) if self.state is WorkerState.PENDING else made
 
 
 def simulate(load: Sequence[Job], policy: ScalingPolicy, farm: Farm, *, every_tick: bool = False) -> Outcome:
@@ -167,6 +173,8 @@ class _Run:
         self._learned: float | None = None
         self._learned_at = -_LEARN_SECONDS
         self._durations: deque[float] = deque(maxlen=_LEARNED_JOBS)
+        self._starts: deque[float] = deque(maxlen=LEARNED_STARTS)
+        self._learned_start: LearnedStart | None = None
         self._busy = self._left = self._done = 0
         self._waits: list[float] = []
         self._started = self._used = self._peak = 0
@@ -209,6 +217,7 @@ class _Run:
             self._waiting.append(number)
             self._look_soon(max(now, self._looked_at + DOORBELL_SECONDS))
         elif kind is _Kind.JOIN:
+            self._learn_start(now - self._workers[number].began)
             self._free(self._workers[number], now)
         elif kind is _Kind.DONE:
             self._busy -= 1
@@ -272,7 +281,7 @@ class _Run:
         for name in plan.start:
             self._start(name, now)
         leaving = set(plan.drain)
-        for worker in [one for one in self._workers.values() if one.view().name in leaving]:
+        for worker in [one for one in self._workers.values() if one.name in leaving]:
             self._leave(worker, now)
         self._plan_next(now, plan)
 
@@ -296,7 +305,8 @@ class _Run:
             return
         policy, limits = self._policy, []
         if self._waiting:
-            longest = policy.drain_seconds if policy.name == "elastic" else policy.max_wait
+            coming = self._learned_start.seconds if self._learned_start else 0.0
+            longest = policy.drain_seconds + coming if policy.name == "elastic" else policy.max_wait
             limits.append(self._load[self._waiting[0]].arrival + longest)
         elif self._quiet_since is not None and self._workers:
             limits.append(self._quiet_since + policy.idle_seconds)
@@ -333,13 +343,16 @@ class _Run:
             queue_ready=ready,
             queue_unacked=busy,
             queue_total=self._reading(len(self._waiting) + self._busy),
-            workers=tuple(self._workers[slot].view() for slot in sorted(self._workers)),
+            workers=tuple(self._workers[slot].view(now) for slot in sorted(self._workers)),
             workers_cause="",
             quiet_seconds=0.0 if self._quiet_since is None else now - self._quiet_since,
             generations=self._generations,
             failed_starts=0,
             seconds_since_failed_start=None,
             job_seconds=self._learned,
+            farm=None,
+            suiting=None,
+            learned_start=self._learned_start,
         )
 
     def _learn(self, duration: float, now: float) -> None:
@@ -350,6 +363,12 @@ class _Run:
         if self._learned is None or now - self._learned_at >= _LEARN_SECONDS:
             self._learned_at = now
             self._learned = sorted(self._durations)[len(self._durations) // 2]
+
+    def _learn_start(self, seconds: float) -> None:
+        """Note how long a worker took to join."""
+        self._starts.append(seconds)
+        middle = sorted(self._starts)[len(self._starts) // 2]
+        self._learned_start = LearnedStart(seconds=middle, workers=len(self._starts))
 
     def _reading(self, value: int) -> Reading:
         made = self._readings.get(value)

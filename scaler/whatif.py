@@ -87,10 +87,12 @@ def changed_readings(question: WhatIf, observed: PoolObserved) -> PoolObserved:
         leases = observed.leases if question.leases is None else _given(question.leases)
         update |= {"ready": ready, "leases": leases, "queue_ready": ready, "queue_unacked": leases}
         known = ready.value is not None and leases.value is not None
+        update["suiting"] = None  # who suits the jobs that are asked about, nobody knows
         update["queue_total"] = _given((ready.value or 0) + (leases.value or 0)) if known else Reading(source="what if")
     crew = {state: getattr(question, state.value) for state in _CREW}
     if any(number is not None for number in crew.values()):
-        update |= {"workers": _crew(observed.pool, crew, observed.generations), "workers_cause": ""}
+        workers = _crew(observed.pool, crew, observed.generations)
+        update |= {"workers": workers, "workers_cause": "", "suiting": None}
     return observed.model_copy(update=update)
 
 

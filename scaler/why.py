@@ -169,7 +169,7 @@ def _paused(view: PoolView | None) -> Iterator[str]:
         waiting = _counted(view.waiting, "job")
         yield f"The pool is paused by {view.intake.by}{why}; {waiting} in it count as waiting, and start nobody."
     for why in view.unserved if view is not None else ():
-        yield f"{why} Jobs that need it count as waiting, and start nobody."
+        yield f"{why} Jobs that need it count as waiting."
 
 
 def _doubts(seen: PoolObserved) -> Iterator[str]:

@@ -18,7 +18,7 @@ from buildyard.contracts.builds import (
     TestSummary,
     UploadKind,
 )
-from buildyard.contracts.scaling import Decision, PendingCode, Reading
+from buildyard.contracts.scaling import Decision, PendingCode, PoolSuiting, Reading
 from buildyard.contracts.wire import Count, Duration, Identifier, Moment, PoolName, Request, Sha256, Value
 
 
@@ -300,6 +300,8 @@ class PoolView(Value):
     """Slot -> the highest generation that ever joined."""
     unserved: tuple[str, ...] = ()
     """Why ready jobs wait for another agent than those there are; such jobs count as waiting, too."""
+    suiting: PoolSuiting | None = None
+    """Who suits which ready jobs; null while none needs anything, or the pool is paused."""
     intake: PoolIntake = PoolIntake()
     """While it is paused, its ready jobs count as waiting: nobody is to be started for them."""
     job_seconds: float | None = None

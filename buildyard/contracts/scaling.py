@@ -147,6 +147,52 @@ class FarmPlaces(Value):
     weight: float = 1
     """Of the pool that the decision is about."""
     others: tuple[PoolPlaces, ...] = ()
+    doubted: Count = 0
+    """Places that this pool's own starts may yet take: nobody answered for them, and it would now start others."""
+
+
+class NeedsKind(Value):
+    """Ready jobs that need the same of their agent, and who has it."""
+
+    needs: str
+    """In words."""
+    ready: Count
+    idle: Count
+    """Idle agents that suit them."""
+    busy: Count
+    """Busy ones that do."""
+    next: Literal["suits", "trial", "tried"]
+    """What a worker that starts now would be to them: it has what they need, it may have, the newest ones lacked it."""
+
+
+class PoolSuiting(Value):
+    """How the ready jobs of a pool and its agents suit one another, where any job needs something."""
+
+    ready_for_idle: Count
+    """Ready jobs that an idle agent suits."""
+    idle: Count
+    idle_for_ready: Count
+    """Of the idle agents, those that suit a ready job."""
+    held: Count = 0
+    """Ready jobs that no idle agent suits, while the newest agents lacked what they need: nobody starts for them."""
+    on_trial: Count = 0
+    """Jobs that no agent suits and a new one may. They count as waiting, and one worker is tried for them all."""
+    tried: Count = 0
+    """Jobs that no agent suits, the newest ones neither. They count as waiting, and nobody starts for them now."""
+    kinds: tuple[NeedsKind, ...] = ()
+    """The same by what is needed, the oldest first; 20 at most."""
+
+
+class LearnedStart(Value):
+    """How long the newest workers of a pool took from their start until they had joined."""
+
+    seconds: float = Field(ge=0)
+    """Their median."""
+    workers: Count
+    """How many they are."""
+    age_seconds: float = Field(default=0, ge=0)
+    """Since the newest of them was seen to have joined."""
+    source: str = "executor and registry"
 
 
 class PoolObserved(Value):
@@ -177,6 +223,10 @@ class PoolObserved(Value):
     """How long a job takes here, by the newest that ended, from the producer; None: not known, or not asked for."""
     farm: FarmPlaces | None = None
     """What the other pools hold, where all share one maximum."""
+    suiting: PoolSuiting | None = None
+    """Who suits which ready jobs, from the producer; None: no ready job needs anything, or nobody told."""
+    learned_start: LearnedStart | None = None
+    """None: no worker was seen to join yet."""
 
 
 class DecisionCode(WireEnum):
@@ -186,6 +236,8 @@ class DecisionCode(WireEnum):
     FIRST_WORKER = "first_worker"
     WAITED_TOO_LONG = "waited_too_long"
     DRAIN_TARGET = "drain_target"
+    TRIAL_WORKER = "trial_worker"
+    UNSUITED = "unsuited"
     STEADY = "steady"
     WORKERS_COMING = "workers_coming"
     AT_MAXIMUM = "at_maximum"

@@ -123,6 +123,7 @@ def finish(
         toolchain=report.toolchain or build.toolchain,
         toolchain_why=report.toolchain_why or build.toolchain_why,
         tests=report.tests or build.tests,
+        tests_key=report.tests_key if report.tests else build.tests_key,
     )
     event = _job_ended(closed, ended)
     if build.state is BuildState.CANCELLING:
@@ -236,7 +237,10 @@ def _to_a_suited_agent(
         failed = replace(job, state=JobState.FAILED)
         return end(build, BuildState.FAILED, ReasonCode.TOOL_MISSING, ended.reason, now, failed, ended, (event,))
     step = _again_or_over(build, job, ended, others, limits, now)
-    return step if step.job is None or step.job.state is not JobState.READY else replace(step, needs=needs)
+    if step.job is None or step.job.state is not JobState.READY:
+        return step
+    told = tuple(replace(event, data={**event.data, "needs": needs}) for event in step.events)
+    return replace(step, needs=needs, events=told)
 
 
 def _cancel_goes_on(

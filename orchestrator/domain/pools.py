@@ -7,6 +7,7 @@ from datetime import datetime
 
 from buildyard.contracts.agents import AgentState
 from buildyard.contracts.api import PoolView
+from buildyard.contracts.scaling import PoolSuiting
 from orchestrator.domain.changing import PoolChange
 from orchestrator.domain.showing import show_intake
 from orchestrator.domain.suiting import Unserved
@@ -33,6 +34,7 @@ def show_pool(
     name: str,
     counts: PoolCounts,
     unserved: Unserved | None,
+    suiting: PoolSuiting | None,
     agents: list[AgentState],
     generations: dict[int, int],
     change: PoolChange | None,
@@ -54,5 +56,6 @@ def show_pool(
         agents=states,
         generations=generations,
         unserved=unserved.reasons if unserved else (),
+        suiting=None if intake.paused else suiting,
         intake=intake,
     )

@@ -33,10 +33,30 @@ class Unserved:
     reasons: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class NeedsOfPool:
+    """What the ready jobs of a pool need, and the agents that may have it.
+
+    Args:
+        ready: ready jobs by needs.
+        here: agents that are there and take jobs.
+        known: those, and all others that were heard of lately.
+    """
+
+    ready: Mapping[str, ReadyJobs]
+    here: tuple[Agent, ...]
+    known: tuple[Agent, ...]
+
+    @property
+    def takers(self) -> tuple[Agent, ...]:
+        """The agents whose jobs they would be. Where none is there, those that were stand for the next."""
+        return self.here or self.known
+
+
 def suited(needs: Mapping[str, ReadyJobs], capabilities: Capabilities, most: int) -> tuple[str, ...]:
     """Those of these needs that an agent meets, the empty ones first, then by who waits longest; `most` in all."""
     by_age = sorted(needs, key=lambda text: (needs[text].oldest_ready_at, text))
-    met = [text for text in by_age if text and not unmet(_read(text), capabilities)]
+    met = [text for text in by_age if text and meets(capabilities, text)]
     return ("", *met[: most - 1])
 
 
@@ -48,7 +68,7 @@ def unserved(pool: str, ready: Mapping[str, ReadyJobs], agents: Sequence[Agent])
     """
     if not agents:
         return Unserved(oldest_served=min((jobs.oldest_ready_at for jobs in ready.values()), default=None))
-    lost = {text for text in ready if text and all(unmet(_read(text), agent.capabilities) for agent in agents)}
+    lost = {text for text in ready if not any(meets(agent.capabilities, text) for agent in agents)}
     served = [jobs.oldest_ready_at for text, jobs in ready.items() if text not in lost]
     return Unserved(
         count=sum(ready[text].count for text in lost),
@@ -72,6 +92,25 @@ def why_unsuited(pool: str, needs: str, agents: Sequence[Agent]) -> str:
         return f"The build needs {wanted(asked)}, and the pool {pool} has no agent now."
     lacks = min((unmet(asked, agent.capabilities, agent.name) for agent in agents), key=len)
     return f"No agent of the pool {pool} has {' and '.join(lacks)}." if lacks else ""
+
+
+def meets(capabilities: Capabilities, needs: str) -> bool:
+    """Whether an agent with these capabilities has what is needed; empty needs suit any."""
+    return not needs or not unmet(_read(needs), capabilities)
+
+
+def never_met(declared: Capabilities, needs: str) -> bool:
+    """Whether no agent that may join a pool with these declared capabilities can have what is needed."""
+    if not needs:
+        return False
+    asked = _read(needs)
+    pairs = ((asked.os, declared.os), (asked.arch, declared.arch))
+    return any(want and have and want != have.lower() for want, have in pairs)
+
+
+def in_words(needs: str) -> str:
+    """What is needed, in words."""
+    return wanted(_read(needs)) if needs else "nothing"
 
 
 @lru_cache(maxsize=4096)

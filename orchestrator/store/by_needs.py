@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from buildyard.contracts.builds import JobState
 from orchestrator.domain.records import Agent, Job
-from orchestrator.domain.suiting import ReadyJobs, Unserved, unserved, why_unsuited
+from orchestrator.domain.suiting import NeedsOfPool, ReadyJobs, Unserved, unserved, why_unsuited
+from orchestrator.domain.trials import TRIAL_AGAIN
 from orchestrator.store import codec, standing
 from orchestrator.store import schema as t
 
@@ -31,7 +33,6 @@ _LONG_READY = (
     )
     .limit(bindparam("at_most"))
 )
-_A_MOMENT = timedelta(minutes=2)
 _PAGE = 500
 _BEST_NEEDS = (
     select(t.jobs.c.needs)
@@ -48,6 +49,12 @@ class Unsuited:
     build_id: str
     pool: str
     why: str
+
+
+def unserved_by_pool(pools: Mapping[str, NeedsOfPool]) -> dict[str, Unserved]:
+    """The ready jobs that none of a pool's agents suits, of those pools that have any."""
+    found = {name: unserved(name, pool.ready, pool.takers) for name, pool in pools.items()}
+    return {name: jobs for name, jobs in found.items() if jobs.count}
 
 
 class ByNeeds:
@@ -69,21 +76,22 @@ class ByNeeds:
         return {pool: needs for pool, needs in found.items() if any(needs)}
 
     async def unserved(self, silence: timedelta) -> dict[str, Unserved]:
-        """By pool, the ready jobs that none of its agents suits; `silence` is how long an agent may be silent.
+        """By pool, the ready jobs that none of its agents suits; `silence` is how long an agent may be silent."""
+        return unserved_by_pool(await self.needs_of_pools(silence))
 
-        In a pool without agents, those that were there a moment ago stand for the next.
-        """
+    async def needs_of_pools(self, silence: timedelta) -> dict[str, NeedsOfPool]:
+        """What ready jobs need and who may have it, of those pools in which any job needs something."""
         ready = await self.ready_needs()
         if not ready:
             return {}
         now = await self.now()
-        agents = await self._agents(now - max(silence, _A_MOMENT))
+        agents = await self._agents(now - max(silence, TRIAL_AGAIN))
         found = {}
         for pool, needs in ready.items():
-            of_pool = [agent for agent in agents if agent.pool == pool]
-            here = [one for one in of_pool if not (one.left or one.draining) and one.seen_at >= now - silence]
-            found[pool] = unserved(pool, needs, here or of_pool)
-        return {pool: jobs for pool, jobs in found.items() if jobs.count}
+            known = tuple(agent for agent in agents if agent.pool == pool)
+            here = tuple(one for one in known if not (one.left or one.draining) and one.seen_at >= now - silence)
+            found[pool] = NeedsOfPool(needs, here, known)
+        return found
 
     async def why_unsuited(self, job: Job, silence: timedelta) -> str:
         """Why none of a pool's agents takes a ready job; empty when one may, or nobody knows."""

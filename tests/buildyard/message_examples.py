@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from buildyard.contracts import agents, builds, diagnostics, events, messages, needs, scaling
+from buildyard.contracts import agents, builds, diagnostics, events, messages, needs, scaling, testing
 from buildyard.contracts.wire import Value
 
 AT = datetime(2026, 11, 21, 9, 30, 0, 250_000, tzinfo=UTC)
@@ -22,6 +22,7 @@ TESTS = builds.TestSummary(
     passed=1,
     failed=1,
     skipped=1,
+    duration_seconds=1.5,
     failures=(builds.TestCase(name="t", suite="s", message="m", place="t.py:1", duration_seconds=0.25),),
 )
 ARTIFACT = builds.ArtifactRecord(
@@ -119,12 +120,16 @@ EXAMPLES: tuple[Value, ...] = (
             "toolchain": "python",
             "toolchain_why": "pyproject.toml",
             "tests": TESTS,
+            "tests_key": "builds/tests.jsonl",
             "artifacts": (ARTIFACT,),
             "rows": ROWS,
             "found": FOUND,
             "needs": NEEDS,
             "log_lines": 9,
         }
+    ),
+    testing.TestListHead(
+        suites=(testing.TestSuite(name="s", passed=1, failed=1, skipped=1, duration_seconds=1.5),), cases=3
     ),
     messages.AgentHeartbeat(agent=AGENT, at=AT, health=HEALTH),
     messages.AgentLeft(agent=AGENT, at=AT, reason="r"),
@@ -169,6 +174,16 @@ EXAMPLES: tuple[Value, ...] = (
             failed_starts=1,
             seconds_since_failed_start=2,
             job_seconds=7.5,
+            suiting=scaling.PoolSuiting(
+                ready_for_idle=1,
+                idle=2,
+                idle_for_ready=1,
+                held=3,
+                on_trial=4,
+                tried=5,
+                kinds=(scaling.NeedsKind(needs="go", ready=4, idle=0, busy=1, next="trial"),),
+            ),
+            learned_start=scaling.LearnedStart(seconds=7.5, workers=3, age_seconds=9, source="s"),
             farm=scaling.FarmPlaces(
                 max_workers=9,
                 weight=2,

@@ -13,12 +13,12 @@ from typing import Any, get_args
 
 import pytest
 
-from buildyard.contracts import agents, api, builds, events, messages, scaling
+from buildyard.contracts import agents, api, builds, events, messages, scaling, testing
 from buildyard.contracts.wire import Value
 from tests.buildyard.message_examples import EXAMPLES
 
 GOLDEN = Path(__file__).parent / "golden"
-MODULES = (agents, api, builds, events, messages, scaling)
+MODULES = (agents, api, builds, events, messages, scaling, testing)
 WORDS = ("description", "title", "examples")
 
 

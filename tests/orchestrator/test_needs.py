@@ -72,6 +72,34 @@ async def test_a_pool_without_agents_counts_its_needy_jobs_so_that_one_is_starte
     assert (pool.ready, pool.unserved) == (1, ())
 
 
+async def test_a_pool_tells_whether_a_worker_is_worth_a_trial_and_who_suits_its_jobs(yard: Yard) -> None:
+    await join(yard, tools=OLD)
+    assert (await yard.views.pools()).pools[0].suiting is None
+    await submit(yard, NEW_DOTNET)
+    told = []
+    for name, tools in (("linux-2-1", OLD), ("linux-3-1", NEW)):
+        told.append((await yard.views.pools()).pools[0])
+        await join(yard, name, tools=tools)
+    told.append((await yard.views.pools()).pools[0])
+    await claim(yard, "linux-3-1")
+    await submit(yard, NEW_DOTNET)
+    told.append((await yard.views.pools()).pools[0])
+
+    counts = [(pool.ready, one.ready_for_idle, one.on_trial, one.tried) for pool in told if (one := pool.suiting)]
+    assert counts == [(0, 0, 1, 0), (0, 0, 0, 1), (1, 1, 0, 0), (1, 0, 0, 0)]
+    assert told[-1].suiting is not None
+    assert (told[-1].suiting.idle, told[-1].suiting.idle_for_ready) == (2, 0)
+    assert [(kind.needs, kind.busy, kind.next) for kind in told[-1].suiting.kinds] == [("dotnet >=8", 1, "suits")]
+
+
+async def test_in_a_paused_pool_nobody_is_worth_a_trial(yard: Yard) -> None:
+    await join(yard, tools=OLD)
+    await submit(yard, NEW_DOTNET)
+    await yard.service.set_intake("linux", paused=True, reason="maintenance", requester="me")
+
+    assert (await yard.views.pools()).pools[0].suiting is None
+
+
 async def test_a_need_that_came_this_moment_is_known_to_the_next_claim(yard: Yard) -> None:
     await join(yard, tools=NEW)
     assert (await ask(yard, "linux-1-1")).verdict == "none"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from buildyard.contracts.scaling import (
     FarmPlaces,
+    LearnedStart,
     PoolObserved,
     PoolPlaces,
+    PoolSuiting,
     Reading,
     ScalingPolicy,
     Trust,
@@ -22,8 +24,9 @@ def unknown(cause: str = "The producer cannot be reached.") -> Reading:
     return Reading(source="test", trust=Trust.UNKNOWN, cause=cause)
 
 
-def worker(slot: int, state: WorkerState, generation: int = 1, pool: str = "linux") -> WorkerView:
-    return WorkerView(name=f"{pool}-{slot}-{generation}", slot=slot, generation=generation, state=state)
+def worker(slot: int, state: WorkerState, generation: int = 1, pool: str = "linux", age: float = 0) -> WorkerView:
+    name = f"{pool}-{slot}-{generation}"
+    return WorkerView(name=name, slot=slot, generation=generation, state=state, age_seconds=age)
 
 
 def crowd(*states: WorkerState) -> tuple[WorkerView, ...]:
@@ -47,6 +50,8 @@ def observed(
     since_failed: float | None = None,
     job_seconds: float | None = None,
     farm: FarmPlaces | None = None,
+    suiting: PoolSuiting | None = None,
+    start_seconds: float | None = None,
 ) -> PoolObserved:
     """An observation in which the broker agrees with the producer, unless told otherwise."""
 
@@ -71,6 +76,22 @@ def observed(
         seconds_since_failed_start=since_failed,
         job_seconds=job_seconds,
         farm=farm,
+        suiting=suiting,
+        learned_start=None if start_seconds is None else LearnedStart(seconds=start_seconds, workers=3),
+    )
+
+
+def suits(
+    ready_for_idle: int = 0, idle: int = 0, idle_for_ready: int = 0, *, held: int = 0, on_trial: int = 0, tried: int = 0
+) -> PoolSuiting:
+    """Who suits which jobs, by numbers."""
+    return PoolSuiting(
+        ready_for_idle=ready_for_idle,
+        idle=idle,
+        idle_for_ready=idle_for_ready,
+        held=held,
+        on_trial=on_trial,
+        tried=tried,
     )
 
 

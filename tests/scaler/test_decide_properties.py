@@ -5,10 +5,20 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildyard.contracts.scaling import PoolObserved, Reading, ScalingPolicy, Trust, WorkerState, WorkerView
+from buildyard.contracts.scaling import (
+    DecisionCode,
+    LearnedStart,
+    PoolObserved,
+    PoolSuiting,
+    Reading,
+    ScalingPolicy,
+    Trust,
+    WorkerState,
+    WorkerView,
+)
 from scaler.decide import decide
 from scaler.readings import slot_of
-from tests.scaler.observing import known, observed, worker
+from tests.scaler.observing import known, observed, suits, worker
 
 LIVE = [state for state in WorkerState if state is not WorkerState.EXITED]
 
@@ -23,7 +33,14 @@ def readings(draw: st.DrawFn, largest: int = 200) -> Reading:
 @st.composite
 def crowds(draw: st.DrawFn) -> tuple[WorkerView, ...]:
     slots = draw(st.lists(st.integers(1, 12), max_size=10, unique=True))
-    return tuple(worker(slot, draw(st.sampled_from(WorkerState)), draw(st.integers(1, 5))) for slot in slots)
+    return tuple(
+        worker(slot, draw(st.sampled_from(WorkerState)), draw(st.integers(1, 5)), age=draw(st.floats(0, 300)))
+        for slot in slots
+    )
+
+
+few = st.integers(0, 6)
+suitings = st.builds(suits, few, few, few, held=few, on_trial=few, tried=few)
 
 
 policies = st.fixed_dictionaries(
@@ -51,7 +68,9 @@ sights = st.builds(
     generations=st.dictionaries(st.integers(1, 12), st.integers(1, 9), max_size=6),
     failed_starts=st.integers(0, 8),
     since_failed=st.none() | st.floats(0, 100),
-    job_seconds=st.none() | st.floats(0.001, 1000),
+    job_seconds=st.none() | st.just(0.0) | st.floats(0.001, 1000),
+    suiting=st.none() | suitings,
+    start_seconds=st.none() | st.floats(0, 300),
 )
 quiet_sights = st.builds(observed, policy=policies, workers=crowds(), quiet_seconds=st.floats(0, 100))
 
@@ -105,7 +124,7 @@ def test_pending_workers_are_subtracted_from_a_burst(seen: PoolObserved) -> None
 
 @given(sights)
 def test_by_elastic_nobody_is_started_for_a_job_that_a_free_worker_can_take(seen: PoolObserved) -> None:
-    seen = by("elastic", seen)
+    seen = by("elastic", seen).model_copy(update={"suiting": None})
     free = sum(one.state in {WorkerState.PENDING, WorkerState.IDLE} for one in seen.workers or ())
 
     assert len(decide(seen).start) <= max(0, (seen.ready.value or 0) - free)
@@ -173,6 +192,59 @@ def test_only_idle_workers_are_drained_and_none_is_started_meanwhile(seen: PoolO
     assert not (plan.start and plan.drain)
 
 
+@given(sights, suitings)
+def test_jobs_that_no_worker_suits_get_one_worker_on_trial_where_there_is_room(
+    seen: PoolObserved, suiting: PoolSuiting
+) -> None:
+    """Whatever else waits or idles there."""
+    update = {"suiting": suiting.model_copy(update={"on_trial": 1}), "failed_starts": 0}
+    seen = seen.model_copy(update=update)
+    plan = decide(seen)
+    if seen.workers is None or seen.ready.trust is Trust.UNKNOWN or len(live(seen)) >= seen.policy.max_workers:
+        assert plan.start == ()
+    else:
+        assert plan.start or pending(seen)
+        assert plan.code is not DecisionCode.TRIAL_WORKER or len(plan.start) == 1
+
+
+@given(sights, few)
+def test_jobs_that_wait_for_a_busy_worker_or_were_tried_start_nobody(seen: PoolObserved, tried: int) -> None:
+    ready = seen.ready.value or 0
+    seen = seen.model_copy(update={"suiting": suits(held=ready, tried=tried)})
+
+    assert decide(seen).start == ()
+
+
+@given(sights)
+def test_where_each_idle_worker_suits_a_job_all_is_as_where_nobody_needs_anything(seen: PoolObserved) -> None:
+    idle = sum(one.state is WorkerState.IDLE for one in seen.workers or ())
+    all_suit = seen.model_copy(update={"suiting": suits(seen.ready.value or 0, idle, idle)})
+
+    assert decide(all_suit) == decide(seen.model_copy(update={"suiting": None}))
+
+
+@given(sights, suitings)
+def test_an_idle_worker_that_suits_no_job_never_keeps_one_from_starting(
+    seen: PoolObserved, suiting: PoolSuiting
+) -> None:
+    """More of them suit nothing: never fewer start."""
+    fewer = suiting.model_copy(update={"idle_for_ready": 0})
+    some, more = (seen.model_copy(update={"suiting": one}) for one in (suiting, fewer))
+
+    assert len(decide(more).start) >= len(decide(some).start)
+
+
+@given(sights, st.floats(0, 300), st.floats(0, 300))
+def test_by_elastic_a_longer_start_never_starts_more(seen: PoolObserved, one: float, other: float) -> None:
+    seen = by("elastic", seen)
+    fewer, more = (
+        len(decide(seen.model_copy(update={"learned_start": LearnedStart(seconds=seconds, workers=1)})).start)
+        for seconds in (max(one, other), min(one, other))
+    )
+
+    assert fewer <= more
+
+
 @given(quiet_sights)
 def test_a_pool_quiet_for_long_enough_drains_exactly_the_idle(seen: PoolObserved) -> None:
     idle = {one.name for one in live(seen) if one.state is WorkerState.IDLE}
@@ -183,7 +255,7 @@ def test_a_pool_quiet_for_long_enough_drains_exactly_the_idle(seen: PoolObserved
 
 @given(sights)
 def test_waiting_work_without_a_living_worker_is_always_served(seen: PoolObserved) -> None:
-    alone = seen.model_copy(update={"workers": (), "failed_starts": 0})
+    alone = seen.model_copy(update={"workers": (), "failed_starts": 0, "suiting": None})
     if seen.ready.value and seen.policy.max_workers:
         assert decide(alone).start
 

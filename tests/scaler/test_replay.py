@@ -28,7 +28,7 @@ from scaler.history import entries, verified
 from scaler.record import DecisionRecord
 from scaler.verbs import run
 from tests.scaler.fakes import START
-from tests.scaler.observing import crowd, known, observed, shared, unknown
+from tests.scaler.observing import crowd, known, observed, shared, suits, unknown, worker
 from tests.scaler.test_decide_properties import sights
 
 GOLDEN = Path(__file__).parent / "golden" / "recording.jsonl"
@@ -58,6 +58,11 @@ def one_of_each() -> Iterator[PoolObserved]:
             observed(workers=crowd(IDLE, PENDING, IDLE), quiet_seconds=30, generations={1: 4, 3: 2}),
             observed(workers=crowd(PENDING), quiet_seconds=30),
             observed(generations={1: 5}),
+            observed(workers=crowd(IDLE), suiting=suits(idle=1, on_trial=2)),
+            observed(ready=2, workers=crowd(IDLE, BUSY), oldest=99, suiting=suits(idle=1)),
+            observed(ready=2, leases=1, workers=crowd(IDLE, BUSY), oldest=99, suiting=suits(idle=1, held=2)),
+            observed(leases=1, workers=crowd(IDLE, BUSY), suiting=suits(idle=1, tried=2)),
+            observed(ready=9, workers=(*crowd(BUSY, BUSY), worker(3, PENDING, age=20.5)), oldest=9, start_seconds=45),
             observed(ready=3, farm=shared(5, held=5)),
             observed(ready=50, workers=crowd(BUSY, BUSY), farm=shared(4, held=0, wanted=9)),
             observed(ready=50, workers=crowd(BUSY), farm=shared(6, held=1, wanted=9)),

@@ -15,7 +15,7 @@ from scaler.decide import decide
 from scaler.reasons import MEANINGS, codes_table
 from scaler.why import why_build, why_workers
 from tests.scaler.fakes import START, build_status
-from tests.scaler.observing import crowd, observed, shared, unknown, worker
+from tests.scaler.observing import crowd, observed, shared, suits, unknown, worker
 from tests.scaler.test_decide_properties import sights
 from tests.scaler.test_replay import one_of_each
 
@@ -42,6 +42,14 @@ CASES: dict[DecisionCode, tuple[PoolObserved, str]] = {
     DecisionCode.DRAIN_TARGET: (
         observed(ready=41, policy=ScalingPolicy(name="elastic"), job_seconds=12),
         "min(ready 41 + busy 0, (41 + 0/2) x job 12 s / drain_seconds 60 s) = 9; - pending 0 - idle 0 - busy 0 = 9.",
+    ),
+    DecisionCode.TRIAL_WORKER: (
+        observed(workers=crowd(IDLE), suiting=suits(idle=1, on_trial=2)),
+        "1 worker started: 2 jobs wait that no worker suits, and a new one may: start 1 (0 pending, 1 of 8",
+    ),
+    DecisionCode.UNSUITED: (
+        observed(leases=1, workers=crowd(IDLE, BUSY), suiting=suits(idle=1, tried=1)),
+        "1 job needs what no worker has, the newest neither: none starts for them now.",
     ),
     DecisionCode.STEADY: (observed(leases=2, workers=crowd(BUSY, BUSY)), "has 2 workers of at most 8 (2 busy)"),
     DecisionCode.WORKERS_COMING: (observed(ready=3, workers=crowd(PENDING)), "1 pending and 0 idle workers are on"),
@@ -135,7 +143,7 @@ def test_why_nothing_starts_for_jobs_that_no_agent_suits() -> None:
         unserved=(lacks,),
     )
 
-    assert f"{lacks} Jobs that need it count as waiting, and start nobody." in sentences(decided(observed()), view=view)
+    assert f"{lacks} Jobs that need it count as waiting." in sentences(decided(observed()), view=view)
 
 
 def test_why_nothing_starts_in_a_paused_pool() -> None:

@@ -51,7 +51,7 @@ async def test_a_sleeping_process_is_woken_and_does_not_poll(tmp_path: Path) -> 
         began = time.monotonic()
         await publisher.publish(WORK, [b"a"])
         assert (await waiting).body == b"a"
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 60, "a look comes once an hour here"
 
 
 async def test_what_a_dead_process_held_goes_to_one_that_already_waits(tmp_path: Path) -> None:
