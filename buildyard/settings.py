@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         description="How scalers agree on which of them decides while the others stand by: `file:`, a lock in "
         "DATA_DIR, `lease:NAMESPACE/NAME`, a Lease of their Kubernetes cluster, or `none:`, each decides.",
     )
+    advertise_address: str = Field(
+        default="",
+        description="Address under which other scalers reach this one: one that stands by hands questions on to who "
+        "leads; empty: HOST, unless that is 0.0.0.0.",
+    )
     scaler_port: int = Field(default=8080, ge=0, le=65535, description="Port of the scaler; 0: a free one.")
     api_url: str = Field(default="", description="Where clients find the producer; empty: HOST and PORT above.")
     scaler_url: str = Field(default="", description="Where clients find the scaler; empty: HOST and SCALER_PORT above.")

@@ -22,7 +22,7 @@ from buildyard.contracts.api import DecisionList, Problem, WorkerList
 from buildyard.contracts.health import ScalerHealth
 from buildyard.contracts.scaling import WhatIf, WhatIfAnswer, WhyList
 from buildyard.contracts.wire import AskedMoment, Identifier
-from buildyard.errors import BuildyardError, InvalidRequest, NotFound, ScalerUnavailable
+from buildyard.errors import BuildyardError, InvalidRequest, NotFound
 from buildyard.guard import Guard, GuardRules
 from buildyard.problems import (
     INTERNAL,
@@ -39,6 +39,7 @@ from scaler.browser import Dashboard, routes
 from scaler.explaining import Explainer
 from scaler.own_use import own_use
 from scaler.record import KEPT_DECISIONS, Wanted
+from scaler.standby import AskTheLeader, answer_of, check_leads
 from scaler.status import ScalerStatus
 
 MOST_TAIL_LINES = 100_000
@@ -79,16 +80,18 @@ def create_app(
     app.add_exception_handler(BuildyardError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(AskTheLeader, _handing_on(settings.token))
 
-    app.include_router(_decisions(explainer), dependencies=[Depends(_only_while_leading(status))])
-    app.include_router(_questions(explainer), dependencies=[Depends(_only_while_leading(status))])
-    app.include_router(_workers(status))
+    decides = Depends(_while_leading(status, needed=True))
+    app.include_router(_decisions(explainer), dependencies=[decides])
+    app.include_router(_questions(explainer), dependencies=[decides])
+    app.include_router(_workers(status), dependencies=[Depends(_while_leading(status, needed=False))])
 
     @app.get("/healthz", response_model=ScalerHealth, responses={503: {"model": ScalerHealth}})
     async def read_health(*, leading: Leading = False) -> Response:
         """200 when broker, producer and executor answer and the loops go on; else 503 and which does not.
 
-        A scaler that stands by is well; with `leading=1` it answers 503, so that questions go to the one that leads.
+        A scaler that stands by is well, and hands questions on; with `leading=1` it answers 503.
         """
         leads = status.leadership.leads
         health = ScalerHealth(
@@ -113,18 +116,24 @@ def create_app(
     return app
 
 
-def _only_while_leading(status: ScalerStatus) -> Callable[[], Awaitable[None]]:
-    """What is asked about decisions is a question for who makes them."""
+def _while_leading(status: ScalerStatus, *, needed: bool) -> Callable[[Request], Awaitable[None]]:
+    """What is asked about decisions is a question for who makes them, and it knows more of the workers, too."""
 
-    async def check() -> None:
-        if not status.leadership.leads:
-            leader = status.leadership.leader()
-            raise ScalerUnavailable(
-                f"This scaler stands by: {leader} leads." if leader else "This scaler stands by.",
-                remedy="Ask the one that leads.",
-            )
+    async def check(request: Request) -> None:
+        check_leads(status.leadership, request, needed=needed)
 
     return check
+
+
+def _handing_on(token: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def hand_on(request: Request, asked: Exception) -> Response:
+        assert isinstance(asked, AskTheLeader)
+        try:
+            return await answer_of(asked.url, token, request)
+        except BuildyardError as error:
+            return _problem(error, request.url.path)
+
+    return hand_on
 
 
 def _decisions(explainer: Explainer) -> APIRouter:

@@ -96,8 +96,8 @@ class Scaler:
     broker: Broker
     late_broker: LateBroker
     producer: ProducerClient
-    executors: Mapping[str, Executor]
-    """By kind; each serves all pools of its kind."""
+    executors: Sequence[Executor]
+    """Each once; pools of one platform share one."""
     record: DecisionRecord
     loops: Sequence[PoolLoop]
     places: Places
@@ -107,6 +107,14 @@ class Scaler:
     dashboard: Dashboard | None
     """For browsers; None where what it needs is not installed."""
 
+    def forget(self) -> None:
+        """Drop what was learned while this process led before: since then another one may have acted."""
+        self.places.forget()
+        for executor in self.executors:
+            executor.forget()
+        for loop in self.loops:
+            loop.forget()
+
     async def close(self) -> None:
         """Let go of everything; workers stay."""
         if self.dashboard is not None:
@@ -115,7 +123,7 @@ class Scaler:
         self.record.close()
         await self.producer.aclose()
         await self.broker.close()
-        for executor in self.executors.values():
+        for executor in self.executors:
             await executor.aclose()
         await self.leadership.aclose()
 
@@ -131,15 +139,16 @@ def build_scaler(settings: Settings, environment: Mapping[str, str], leadership:
     broker = open_broker(settings.broker, settings.broker_management_url)
     late_broker = LateBroker(broker)
     producer = ProducerClient(settings.api, settings.token)
-    executors = open_executors(farm.pools, settings, environment, clock)
+    of_pools = open_executors(farm.pools, settings, environment, clock)
+    executors = tuple(dict.fromkeys(of_pools.values()))
     record = DecisionRecord(settings.data_dir / "decisions", settings.decisions_max_bytes, settings.decisions_keep_days)
     places = Places(farm.pools, farm.max_workers)
     parts = {
-        kind: Parts(producer, late_broker, executor, record, clock, places, IdleMarks(executor))
-        for kind, executor in executors.items()
+        executor: Parts(producer, late_broker, executor, record, clock, places, IdleMarks(executor))
+        for executor in executors
     }
-    loops = [PoolLoop(pool, parts[pool.executor], settings.tick_seconds) for pool in farm.pools]
-    status = ScalerStatus(loops, tuple(executors.values()), clock, leadership)
+    loops = [PoolLoop(pool, parts[of_pools[pool.name]], settings.tick_seconds) for pool in farm.pools]
+    status = ScalerStatus(loops, executors, clock, leadership)
     explainer = Explainer(record, {loop.config.name: loop for loop in loops}, producer, clock)
     dashboard = None if missing() else Dashboard(child_command(), child_environment(settings, environment))
     api = create_app(status, explainer, settings, clock, dashboard)
@@ -157,13 +166,13 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, stop_work
     """
     listening = _listen(settings.host, settings.scaler_port)
     try:
-        leadership = open_leadership(settings.leader_url, settings.data_dir, _own_name(listening))
+        leadership = open_leadership(settings.leader_url, settings.data_dir, _own_name(listening, settings))
         scaler = build_scaler(settings, environment, leadership)
     except BaseException:
         listening.close()
         raise
     try:
-        await check_all(scaler.executors.values())
+        await check_all(scaler.executors)
     except BaseException:
         listening.close()
         await scaler.close()
@@ -183,7 +192,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, stop_work
         leading.cancel()
         await asyncio.wait({leading})
         if stop_workers and leadership.leads:
-            await _stop_workers(scaler.executors.values(), settings.grace_seconds)
+            await _stop_workers(scaler.executors, settings.grace_seconds)
     finally:
         server.should_exit = True
         for task in (opening, leading):
@@ -205,7 +214,7 @@ async def _lead(scaler: Scaler) -> None:
     """Decide for as long as this process leads; stand by before and after."""
     while True:
         await scaler.leadership.won()
-        scaler.places.forget()
+        scaler.forget()
         await asyncio.to_thread(scaler.record.go_on)
         if scaler.places.bounded:
             await asyncio.gather(*(pool.survey() for pool in scaler.loops))
@@ -264,12 +273,14 @@ def _server(api: FastAPI) -> _Server:
     )
 
 
-def _own_name(listening: socket.socket) -> str:
-    return f"{_url(listening)} (process {os.getpid()} on {socket.gethostname()})"
+def _own_name(listening: socket.socket, settings: Settings) -> str:
+    url = _url(listening, settings.advertise_address)
+    return f"{url} (process {os.getpid()} on {socket.gethostname()})"
 
 
-def _url(listening: socket.socket) -> str:
+def _url(listening: socket.socket, address: str = "") -> str:
     host, port = listening.getsockname()[:2]
+    host = address or host
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -8,7 +8,8 @@ decision and the loop never waits for a part that is gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections import deque
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -16,11 +17,12 @@ from buildyard.clock import Clock
 from buildyard.contracts.agents import AgentView
 from buildyard.contracts.api import AgentList, PoolList, WorkerInfo
 from buildyard.contracts.scaling import Decision, Plan, PoolConfig
-from buildyard.errors import BuildyardError
+from buildyard.errors import BuildyardError, PermanentError
 from buildyard.ports import Channel, Depth, Subscription, Uncounted, doorbell, jobs
 from buildyard.telemetry import logger
 from scaler.decide import decide
-from scaler.executors import Executor
+from scaler.executors import Executor, starts_at_once
+from scaler.learning import Joined, joined, learned_start
 from scaler.marking import IdleMarks, idle_workers
 from scaler.places import Places
 from scaler.readings import Answer, Movement, Seen, movement, observe, quiet
@@ -36,6 +38,8 @@ BLIND_SECONDS = 10.0
 REST_SECONDS = 5.0
 REST_TICKS = 2
 """After so long a quiet, while the doorbell is heard, a look comes every so many ticks."""
+START_SECONDS = 2.0
+"""After so long a tick begins no further start: whoever starts thousands looks and records in between."""
 _LISTEN_AGAIN_SECONDS = 1.0
 
 _T = TypeVar("_T")
@@ -131,6 +135,8 @@ class _Asked(Generic[_T]):
     value: _T | None
     cause: str
     at: float
+    refused: bool = False
+    """It was answered: no, and for good."""
 
     def answer(self, now: float) -> Answer[_T]:
         return Answer(self.value, max(0.0, now - self.at), self.cause)
@@ -147,9 +153,12 @@ class PoolLoop:
         self._movement: Movement | None = None
         self._quiet_since: float | None = None
         self._registry: _Registry | None = None
+        self._starts: tuple[Joined, ...] = ()
         self._rung = asyncio.Event()
         self._stopping = False
         self._listening = False
+        self._hurries = False
+        """Whether the last tick left something to be done at once."""
 
     async def run(self) -> None:
         """Decide until stopped; it may be run again."""
@@ -181,9 +190,16 @@ class PoolLoop:
         self._stopping = True
         self._rung.set()
 
+    def forget(self) -> None:
+        """Drop what was learned before: another process may have decided since then."""
+        self._movement = self._quiet_since = self._registry = None
+        if self._parts.marks is not None:
+            self._parts.marks.forget()
+
     async def survey(self) -> None:
         """Look once without deciding, so that the other pools know what this one holds."""
-        self._parts.places.note(observe(self.config, await self._look()))
+        seen = await self._look()
+        self._parts.places.note(observe(self.config, seen), now=self._parts.clock.monotonic())
 
     async def tick(self, woken_by: Literal["doorbell", "tick"]) -> Decision:
         """Look, decide, act, record: once."""
@@ -196,9 +212,11 @@ class PoolLoop:
         self._quiet_since = quiet(self._quiet_since, observed, now)
         if self._quiet_since is not None:
             observed = observed.model_copy(update={"quiet_seconds": round(now - self._quiet_since, 3)})
-        observed = observed.model_copy(update={"farm": parts.places.around(self.config.name)})
+        self._starts = joined(self._starts, self.config.name, seen, now)
+        update = {"farm": parts.places.around(observed, now), "learned_start": learned_start(self._starts, now)}
+        observed = observed.model_copy(update=update)
         plan, at = decide(observed), parts.clock.now()
-        parts.places.note(observed, plan)
+        parts.places.note(observed, plan, now=now)
         failures = await self._act(plan)
         decision = parts.record.add(at, woken_by, observed, plan, failures)
         self.latest = Sight(seen, decision, now)
@@ -218,6 +236,8 @@ class PoolLoop:
 
         At rest the next tick comes later: whatever comes rings, and the look is only the net below.
         """
+        if self._hurries:
+            return "tick"
         try:
             async with asyncio.timeout(self.pause_seconds):
                 await self._rung.wait()
@@ -291,7 +311,7 @@ class PoolLoop:
         except TimeoutError:
             return _Asked(None, f"The {part} did not answer within {DEADLINE_SECONDS:g} s.", at)
         except BuildyardError as error:
-            return _Asked(None, str(error), at)
+            return _Asked(None, str(error), at, refused=isinstance(error, PermanentError))
         except Exception as error:  # noqa: BLE001 - an answer that breaks us is no answer: its count is unknown
             _log.exception("an answer cannot be used", part=part, pool=self.config.name)
             return _Asked(None, f"The {part} answered with a fault: {type(error).__name__}.", at)
@@ -300,11 +320,7 @@ class PoolLoop:
 
     async def _act(self, plan: Plan) -> tuple[str, ...]:
         """Carry a plan out; sentences about what did not work. The next tick sees what came of it."""
-        failures: list[str] = []
-        for name in plan.start:
-            started = await self._ask("executor", self._parts.executor.start(name))
-            if started.cause:
-                failures.append(f"{name} was not started: {started.cause}")
+        failures = await self._start(plan.start)
         drained = await asyncio.gather(
             *(self._ask("producer", self._parts.producer.drain_agent(name, plan.reason)) for name in plan.drain)
         )
@@ -314,3 +330,26 @@ class PoolLoop:
             if asked.cause
         ]
         return tuple(failures)
+
+    async def _start(self, names: Sequence[str]) -> list[str]:
+        """Start workers, as many side by side as their platform takes; sentences about what did not work.
+
+        What is not begun when the time is over is left to the next look, which comes at once: by then less may be
+        needed, or somebody else may lead.
+        """
+        clock, waiting, failures = self._parts.clock, deque(names), dict[str, str]()
+        end = clock.monotonic() + START_SECONDS
+
+        async def work() -> None:
+            while waiting and clock.monotonic() < end:
+                name = waiting.popleft()
+                started = await self._ask("executor", self._parts.executor.start(name))
+                if started.cause:
+                    failures[name] = f"{name} was not started: {started.cause}"
+                    if not started.refused:
+                        self._parts.places.doubt(self.config.name, name, clock.monotonic())
+
+        await asyncio.gather(*(work() for _ in range(starts_at_once(self._parts.executor))))
+        self._hurries = bool(waiting)
+        left = [f"{len(waiting)} of {len(names)} workers were not started yet: the next look goes on with them."]
+        return [failures[name] for name in names if name in failures] + (left if waiting else [])

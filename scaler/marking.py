@@ -23,6 +23,11 @@ class IdleMarks:
         """None: nobody knows what the platform was told."""
         self._telling = asyncio.Lock()
 
+    def forget(self) -> None:
+        """Nobody is known to idle any more, and nobody knows what the platform was told."""
+        self._idle.clear()
+        self._told = None
+
     async def tell(self, pool: str, idle: frozenset[str]) -> None:
         """Tell the executor if the set has changed. Raises what `mark` raises; then it is told again next time."""
         self._idle[pool] = idle

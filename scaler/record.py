@@ -28,6 +28,8 @@ from scaler.history import Repeats, folded, last_number
 from scaler.journal import Journal, Place
 
 KEPT_DECISIONS = 3_600
+KEPT_BYTES = 32 * 2**20
+"""In memory, encoded: a decision about thousands of workers takes hundreds of kilobytes."""
 MAX_BYTES = 256 * 2**20
 KEEP_DAYS = 14.0
 _LONGEST_RUN = timedelta(days=1, hours=1)
@@ -94,7 +96,8 @@ class DecisionRecord:
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES, keep_days: float = KEEP_DAYS) -> None:
         self._journal = Journal(folder, max_bytes, keep_days)
         self._number = last_number(self._journal.newest_first())
-        self._kept: deque[Recorded] = deque(maxlen=KEPT_DECISIONS)
+        self._kept: deque[Recorded] = deque()
+        self._kept_bytes = 0
         self._runs: dict[str, _Run] = {}
 
     def go_on(self) -> None:
@@ -119,7 +122,7 @@ class DecisionRecord:
         encoded, substance = decision.encode(), _substance(decision)
         run = self._runs.get(observed.pool)
         is_news = run is None or run.substance != substance
-        self._kept.append(Recorded(decision.number, observed.pool, is_news, at, encoded))
+        self._keep(Recorded(decision.number, observed.pool, is_news, at, encoded))
         if run is None or is_news or not self._repeated(run, decision):
             place = self._journal.append(encoded, at)
             self._runs[observed.pool] = _Run(substance, decision.number, place)
@@ -172,6 +175,13 @@ class DecisionRecord:
         """Close the file; all is written already."""
         self._journal.close()
 
+    def _keep(self, one: Recorded) -> None:
+        """Have it in memory, and forget the oldest beyond the bounds; the newest always stays."""
+        self._kept.append(one)
+        self._kept_bytes += len(one.encoded)
+        while len(self._kept) > KEPT_DECISIONS or (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1):
+            self._kept_bytes -= len(self._kept.popleft().encoded)
+
     def _repeated(self, run: _Run, decision: Decision) -> bool:
         """Tell that the run's decision was taken again; False where a whole line is needed: a new file, a refusal."""
         run.first, run.ticks = run.first or decision.number, run.ticks + 1
@@ -203,7 +213,8 @@ def _substance(decision: Decision) -> object:
         (plan.code, plan.start, plan.drain),
         decision.failures,
         seen.policy,
-        seen.job_seconds,
+        (seen.job_seconds, seen.learned_start.seconds if seen.learned_start else None),
+        seen.suiting,
         tuple((count.value, count.trust, count.source, count.cause) for count in counts),
         None if seen.workers is None else tuple((one.name, one.state, one.pending_code) for one in seen.workers),
         seen.workers_cause,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ def room(farm: FarmPlaces, pool: str, held: int, wanted: int, leaving: int) -> R
     demands = {other.name: Demand(other.held + other.wanted, other.weight) for other in farm.others}
     demands[pool] = Demand(held + wanted, farm.weight)
     shares = fair_shares(farm.max_workers, demands)
-    free = farm.max_workers - held - sum(other.held for other in farm.others)
+    free = farm.max_workers - held - sum(other.held for other in farm.others) - farm.doubted
     starved = sum(max(0, min(other.wanted, shares[other.name] - other.held)) for other in farm.others if other.starving)
     coming = max(0, free) + leaving + sum(other.leaving for other in farm.others)
     return Room(
@@ -73,6 +73,23 @@ def room(farm: FarmPlaces, pool: str, held: int, wanted: int, leaving: int) -> R
         places=max(0, min(free, shares[pool] - held)),
         missing=max(0, starved - coming),
     )
+
+
+def doubted_places(free: int, slots: Sequence[int], doubted: Collection[int]) -> int:
+    """How many free places to keep for starts that were not answered, beside those that are started again anyway.
+
+    A pool starts workers in its lowest free slots. Where it comes to one of a doubted start it starts the same name,
+    which is the same worker; so both together take their union, and that is never to be more than are free.
+
+    Args:
+        free: places.
+        slots: the pool's free slots, lowest first; at least `free`.
+        doubted: slots of those starts.
+    """
+    number = 0
+    while number < free and number + 1 + len(set(doubted).difference(slots[: number + 1])) <= free:
+        number += 1
+    return max(0, free) - number
 
 
 def _whole_part(places: int, demands: Mapping[str, Demand]) -> dict[str, int]:

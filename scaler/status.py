@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import buildyard
@@ -70,11 +71,11 @@ class ScalerStatus:
         """Workers of all executors that can be asked, and why the others cannot."""
         found: list[WorkerInfo] = []
         refused: list[TemporaryError] = []
-        for executor in self._executors:
-            try:
-                found += await executor.list()
-            except TemporaryError as error:
-                refused.append(error)
+        for answer in await asyncio.gather(*(_listed(executor) for executor in self._executors)):
+            if isinstance(answer, TemporaryError):
+                refused.append(answer)
+            else:
+                found += answer
         if refused and len(refused) == len(self._executors):
             raise refused[0]
         return found, tuple(str(error) for error in refused)
@@ -86,18 +87,13 @@ class ScalerStatus:
             NotFound: none does.
             TemporaryError: none of those that answer does, and one cannot be asked.
         """
-        refused: TemporaryError | None = None
-        for executor in self._executors:
-            try:
-                await executor.describe(name)
-            except NotFound:
-                continue
-            except TemporaryError as error:
-                refused = error
-                continue
-            return executor
-        if refused is not None:
-            raise refused
+        answers = await asyncio.gather(*(_knows(executor, name) for executor in self._executors))
+        for executor, answer in zip(self._executors, answers, strict=True):
+            if answer is True:
+                return executor
+        for answer in answers:
+            if isinstance(answer, TemporaryError):
+                raise answer
         raise NotFound(f"There is no worker {name} here, or it ended long ago.", remedy="GET /agents lists them.")
 
     def health(self) -> HealthAnswer:
@@ -141,6 +137,24 @@ class ScalerStatus:
             if age > max(LATE_SECONDS, 3 * loop.tick_seconds):
                 return CheckView(name="loop", ok=False, detail=f"{loop.config.name}: no decision for {age:.0f} s.")
         return CheckView(name="loop", ok=True, detail="Every pool is decided upon.")
+
+
+async def _listed(executor: Executor) -> tuple[WorkerInfo, ...] | TemporaryError:
+    """An answer or its error as a value: one that cannot be asked must not hold up the others."""
+    try:
+        return await executor.list()
+    except TemporaryError as error:
+        return error
+
+
+async def _knows(executor: Executor, name: str) -> bool | TemporaryError:
+    try:
+        await executor.describe(name)
+    except NotFound:
+        return False
+    except TemporaryError as error:
+        return error
+    return True
 
 
 def _check_broker(seen: Mapping[str, Seen]) -> CheckView:

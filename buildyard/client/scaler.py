@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Self
 from urllib.parse import quote
 
-from buildyard.client.transport import Transport
+from buildyard.client.transport import Answer, Transport
 from buildyard.contracts.api import DecisionList, WorkerList
 from buildyard.contracts.health import ScalerHealth
 from buildyard.contracts.scaling import WhatIf, WhatIfAnswer, WhyList
 from buildyard.contracts.wire import rfc3339
 from buildyard.errors import ScalerUnavailable
+
+HANDED_ON = "buildyard-handed-on"
+"""The header of a question that a scaler which stands by asks for somebody else."""
 
 
 class ScalerClient:
@@ -97,6 +101,14 @@ class ScalerClient:
         async with self._http.open("GET", path, params={"follow": True, "tail": tail}, quiet_seconds=None) as answer:
             async for batch in answer.batches():
                 yield batch
+
+    @asynccontextmanager
+    async def as_it_comes(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Answer]:
+        """The answer to somebody else's question, for a scaler that hands it on."""
+        quiet = None if "follow" in params else 30.0
+        headers = {HANDED_ON: "1"}
+        async with self._http.open("GET", path, headers=headers, params=params, quiet_seconds=quiet) as answer:
+            yield answer
 
     async def health(self) -> ScalerHealth:
         """How the scaler is, and what it uses itself; also when it is not well."""

@@ -8,7 +8,7 @@ suite that each must pass.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from buildyard.contracts.api import WorkerInfo
 
@@ -53,6 +53,12 @@ class Executor(Protocol):
         A platform without such a notion does nothing.
         """
 
+    def forget(self) -> None:
+        """What this process remembers counts no more: another one may have started workers and told who idles.
+
+        Called before this process begins to decide. What the platform itself keeps is looked at anew.
+        """
+
     async def stop(self, seconds: float) -> tuple[str, ...]:
         """Ask all workers to stop (SIGTERM: finish within their grace or hand back), and wait so long at most.
 
@@ -61,3 +67,15 @@ class Executor(Protocol):
 
     async def aclose(self) -> None:
         """Let go of the platform: connections, watches. Workers stay."""
+
+
+@runtime_checkable
+class SideBySide(Protocol):
+    """An executor whose platform is not the slower for several starts at a time; others start one after the other."""
+
+    starts_at_once: int
+
+
+def starts_at_once(executor: Executor) -> int:
+    """How many workers an executor may be asked to start at a time."""
+    return executor.starts_at_once if isinstance(executor, SideBySide) else 1

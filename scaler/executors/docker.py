@@ -76,7 +76,7 @@ class _Place:
 
 
 class DockerExecutor:
-    """Workers as containers; an `Executor` for all pools whose executor is `docker`.
+    """Workers as containers; an `Executor` for pools of one or several engines, which it sees all or not at all.
 
     Args:
         pools: by pool name; each has a table `docker`.
@@ -168,6 +168,10 @@ class DockerExecutor:
 
     async def mark(self, idle: frozenset[str]) -> None:
         """An engine moves no container: nothing to tell."""
+
+    def forget(self) -> None:
+        """Names that wait for their image here are started by nobody: whoever decides now decides anew."""
+        self._waiting.clear()
 
     async def stop(self, seconds: float) -> tuple[str, ...]:
         """SIGTERM to all workers that run; the names of those that still do after `seconds`."""

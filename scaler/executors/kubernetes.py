@@ -57,6 +57,8 @@ class KubernetesExecutor:
         InvalidSettings: a kubeconfig is missing or broken, or a pool's deadline leaves no time for a job.
     """
 
+    starts_at_once = _CHANGES_AT_ONCE
+
     def __init__(
         self, pools: Mapping[str, PoolConfig], environment: Mapping[str, Mapping[str, str]], clock: Clock
     ) -> None:
@@ -153,6 +155,10 @@ class KubernetesExecutor:
         for site in self._sites:
             if site.view.ready:
                 await self._protect(site)
+
+    def forget(self) -> None:
+        """Whom we called idle may be busy by now: all are protected until they are known to idle again."""
+        self._idle = frozenset()
 
     async def stop(self, seconds: float) -> tuple[str, ...]:
         """Wait for workers to end, at most so long: pods are never deleted, the producer is who asks them to leave.

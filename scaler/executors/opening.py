@@ -1,4 +1,4 @@
-"""Executors by kind: each is made once, and its library is loaded only where a pool asks for it."""
+"""Executors by platform: each is made once, and its library is loaded only where a pool asks for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS: dict[str, _Kind] = {
 def open_executors(
     pools: Sequence[PoolConfig], settings: Settings, inherited: Mapping[str, str], clock: Clock
 ) -> dict[str, Executor]:
-    """One executor for each kind that a pool names, by kind.
+    """The executor of every pool, by the pool's name. Pools of one platform share one, and no others do.
 
     Args:
         pools: all of the farm.
@@ -44,19 +44,34 @@ def open_executors(
     Raises:
         InvalidSettings: a kind's library is not installed, or what it needs is wrong.
     """
-    by_kind: dict[str, dict[str, PoolConfig]] = {}
+    together: dict[tuple[str, ...], dict[str, PoolConfig]] = {}
     for pool in pools:
-        by_kind.setdefault(pool.executor, {})[pool.name] = pool
+        together.setdefault(platform_of(pool), {})[pool.name] = pool
     made: dict[str, Executor] = {}
-    for kind, of_kind in by_kind.items():
+    for (kind, *_), there in together.items():
         if kind == "process":
             environment = local_environment(settings, inherited)
-            own = {name: told for name, pool in of_kind.items() if (told := of_policy(pool))}
-            made[kind] = ProcessExecutor(settings.data_dir, environment, clock, of_pools=own)
+            own = {name: told for name, pool in there.items() if (told := of_policy(pool))}
+            executor: Executor = ProcessExecutor(settings.data_dir, environment, clock, of_pools=own)
         else:
-            environments = {name: remote_environment(settings, pool) for name, pool in of_kind.items()}
-            made[kind] = _open(kind, of_kind, environments, clock)
+            environments = {name: remote_environment(settings, pool) for name, pool in there.items()}
+            executor = _open(kind, there, environments, clock)
+        made |= dict.fromkeys(there, executor)
     return made
+
+
+def platform_of(pool: PoolConfig) -> tuple[str, ...]:
+    """The executor's kind, and what tells the platform of a pool's workers from all others of that kind.
+
+    Pools are seen, or cannot be seen, together where these are equal: one engine, one namespace of a cluster. Pools on
+    SSH hosts have nothing in common, since each has an inventory of its own.
+    """
+    kind = pool.executor
+    if docker := pool.docker if kind == "docker" else None:
+        return (kind, docker.host, docker.certificates, docker.farm)
+    if kubernetes := pool.kubernetes if kind == "kubernetes" else None:
+        return (kind, kubernetes.kubeconfig, kubernetes.context, kubernetes.namespace, kubernetes.farm)
+    return (kind, pool.name) if kind == "ssh" else (kind,)
 
 
 def _open(

@@ -164,6 +164,9 @@ class ProcessExecutor:
     async def mark(self, idle: frozenset[str]) -> None:
         """Nothing moves a local process."""
 
+    def forget(self) -> None:
+        """The workers' folders are the memory, and every look reads them."""
+
     async def stop(self, seconds: float) -> tuple[str, ...]:
         """SIGTERM to all workers; the names of those that still run after `seconds`."""
         self._look()

@@ -4,7 +4,8 @@ Where a name is placed is decided once: notes of it are made on a few hosts, whi
 asks in the same order; where there is a note already, that one holds. Then the worker's folder is made on the host of
 the note, which works once. So a name is started once, also by two scalers, across hosts and restarts.
 
-A host that cannot be asked makes `list` fail unless it is known to have no worker: unknown is not empty.
+A host that cannot be asked has at most the workers that were seen there last: they count, and the other hosts go on.
+Where that is not known, or no host answers, `list` fails: unknown is not empty.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class SshExecutor:
         """All workers that run, and the last ones that ended.
 
         Raises:
-            TemporaryError: a host that may have workers cannot be asked.
+            TemporaryError: nobody knows who runs on some of the hosts.
         """
         looks = await asyncio.gather(*(pool.look_well() for pool in self._pools.values()))
         return tuple(info for pool, look in zip(self._pools, looks, strict=True) for info in _infos(pool, look))
@@ -145,6 +146,11 @@ class SshExecutor:
     async def mark(self, idle: frozenset[str]) -> None:
         """Nothing moves a worker from its host."""
 
+    def forget(self) -> None:
+        """What a host said last counts no more: another scaler may have started workers there."""
+        for pool in self._pools.values():
+            pool.forget()
+
     async def stop(self, seconds: float) -> tuple[str, ...]:
         """SIGTERM to all workers; the names of those that still run after `seconds`. Raises TemporaryError."""
         await self._on_all("terminate")
@@ -170,7 +176,7 @@ class SshExecutor:
             placed = await self._ask(pool, keeper, "place", name=name, host=placed)
         if placed not in pool.links:
             return  # it was placed on a host that the inventory has no more: `list` tells so from now on
-        pool.expect(placed)
+        pool.expect(placed, name)
         link = pool.links[placed]
         environment = {**self._environment.get(pool.pool, {}), **link.host.environment}
         told = await self._ask(
@@ -239,7 +245,7 @@ def _info(pool: str, worker: Placed) -> WorkerInfo:
     ended = record["ended_at"] is not None
     never_began = record["pid"] is None
     starting = f"The host {worker.host} is starting it."
-    return WorkerInfo(
+    info = WorkerInfo(
         name=record["name"],
         pool=pool,
         state=WorkerState.EXITED.wire if ended else "Running",
@@ -251,3 +257,9 @@ def _info(pool: str, worker: Placed) -> WorkerInfo:
         pending_code=(PendingCode.BAD_SPEC if ended else PendingCode.STARTING) if never_began else None,
         pending_reason=(record["detail"] if ended else starting) if never_began else "",
     )
+    if not worker.away or ended:
+        return info
+    # No pending_code: one that nobody sees must not count as on its way to the work for ever.
+    detail = f"Its host cannot be asked ({worker.away.rstrip('.')}): it counts as it was last seen."
+    unseen = {"phase": "unreachable", "detail": detail, "pending_code": None, "pending_reason": ""}
+    return info.model_copy(update=unseen)

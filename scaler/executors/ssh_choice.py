@@ -1,4 +1,4 @@
-"""Which host of an SSH pool gets a worker, which ones remember a name, and what an unreachable one means: pure."""
+"""Which host of an SSH pool gets a worker, which ones remember a name, and what unreachable ones mean: pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,6 @@ class HostSight:
     """The same when it was asked last; None: it never was, or too long ago."""
     cause: str = ""
     """Why it could not be asked, as a sentence."""
-
-    @property
-    def blind(self) -> bool:
-        """Whether workers may run there that nobody sees now."""
-        return self.running is None and self.last_running != 0
 
 
 def choose(sights: Sequence[HostSight]) -> str | None:
@@ -67,9 +62,20 @@ def pause_seconds(failures: int, chance: float) -> float:
     return float(longest * (0.5 + 0.5 * chance))
 
 
+def unseen(sights: Sequence[HostSight]) -> tuple[HostSight, ...]:
+    """The hosts for which nobody can tell who runs there at most: while there are any, the pool's workers are unknown.
+
+    While one host answers, those are the hosts that were never asked, or too long ago: of the others the workers that
+    were seen last count as present. Where no host answers, a pool cannot be seen at all, unless it had no worker.
+    """
+    known = any(sight.running is not None for sight in sights)
+    away = [sight for sight in sights if sight.running is None]
+    return tuple(sight for sight in away if sight.last_running is None or (sight.last_running > 0 and not known))
+
+
 def blindness(pool: str, sights: Sequence[HostSight]) -> str:
-    """The sentence about hosts that may have workers and cannot be asked; empty when there is none."""
-    blind = [sight for sight in sights if sight.blind]
+    """The sentence about hosts whose workers are unknown; empty when there is none."""
+    blind = unseen(sights)
     if not blind:
         return ""
     parts = [f"The host {sight.name} of the pool {pool} cannot be asked ({_told(sight)})." for sight in blind]

@@ -169,6 +169,7 @@ class HostLink:
         self._chance = chance
         self._session: _Session | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._connecting_since = 0.0
         self._failures = 0
         self._again_at = 0.0
         self._trouble = ""
@@ -227,6 +228,9 @@ class HostLink:
                 raise TemporaryError(self._trouble or "it is not asked any more")
             self._connecting = asyncio.create_task(self._connect(), name=f"connect {self.host.name}")
             self._connecting.add_done_callback(self._tried)
+            self._connecting_since = self._monotonic()
+        elif self._monotonic() - self._connecting_since >= self._answer_seconds:
+            raise TemporaryError(self._unanswered())  # one has waited in vain: the pool's other hosts shall not, too
         await asyncio.shield(self._connecting)
         if self._session is None:
             raise TemporaryError(self._trouble)

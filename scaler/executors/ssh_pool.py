@@ -12,9 +12,7 @@ from buildyard.contracts.pools_ssh import SshPool
 from buildyard.errors import TemporaryError
 from scaler.executors.ssh_choice import HostSight, blindness
 from scaler.executors.ssh_link import HostLink
-
-KNOWN_SECONDS = 30.0
-"""What a host said counts while it was asked again at least this often: a scaler that led no more knows nothing."""
+from scaler.executors.ssh_memory import Memories
 
 
 class Placed(NamedTuple):
@@ -22,11 +20,13 @@ class Placed(NamedTuple):
 
     record: Mapping[str, Any]
     host: str
+    away: str = ""
+    """Why its host cannot be asked now: then the record is what was seen last."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What all hosts of a pool said at one moment."""
+    """What all hosts of a pool said at one moment, and of those that cannot be asked what they said last."""
 
     sights: tuple[HostSight, ...]
     workers: tuple[Placed, ...]
@@ -36,13 +36,6 @@ class Look:
     def worker(self, name: str) -> Placed | None:
         """A worker by its name."""
         return next((worker for worker in self.workers if worker.record["name"] == name), None)
-
-
-class _Memory(NamedTuple):
-    """How many workers ran on a host when it was asked last, and when anybody was asked last."""
-
-    running: int
-    asked_at: float
 
 
 class PoolHosts:
@@ -61,29 +54,31 @@ class PoolHosts:
         self.links = {link.host.name: link for link in links}
         self.starting = asyncio.Lock()
         self._clock = clock
-        self._memories: dict[str, _Memory] = {}
+        self._memories = Memories()
 
     async def look(self) -> Look:
         """Ask all hosts at once. What cannot be asked is in the sights, with its cause."""
+        asked_at = self._clock.monotonic()
         answers = await asyncio.gather(*(self._ask(link) for link in self.links.values()))
         now = self._clock.monotonic()
-        workers = [
-            Placed(record, name)
-            for name, answer in zip(self.links, answers, strict=True)
-            if not isinstance(answer, TemporaryError)
-            for record in answer["workers"]
-        ]
-        sights = []
+        sights: list[HostSight] = []
+        workers: list[Placed] = []
         elsewhere: dict[str, str] = {}
-        for name, answer in zip(self.links, answers, strict=True):
-            sights.append(self._sight(name, answer, now))
-            if not isinstance(answer, TemporaryError):
+        for (name, link), answer in zip(self.links.items(), answers, strict=True):
+            slots = link.host.slots
+            if isinstance(answer, TemporaryError):
+                sight, last_seen = self._memories.missed(name, slots, str(answer), now)
+                workers += [Placed(record, name, str(answer)) for record in last_seen]
+            else:
+                sight = self._memories.heard(name, slots, answer["workers"], asked_at, now)
+                workers += [Placed(record, name) for record in answer["workers"]]
                 elsewhere.update(answer["elsewhere"])
+            sights.append(sight)
         seen = {worker.record["name"] for worker in workers}
         return Look(tuple(sights), tuple(workers), {name: at for name, at in elsewhere.items() if name not in seen})
 
     async def look_well(self) -> Look:
-        """The same, with nothing left unknown. Raises TemporaryError: a host that may have workers cannot be asked."""
+        """The same, with nothing left unknown. Raises TemporaryError: nobody knows who runs on some of the hosts."""
         look = await self.look()
         if trouble := blindness(self.pool, look.sights):
             raise TemporaryError(trouble)
@@ -94,11 +89,13 @@ class PoolHosts:
             )
         return look
 
-    def expect(self, host: str) -> None:
-        """A worker may be coming into being on a host: until it answers again nobody knows that it has none."""
-        memory = self._memories.get(host)
-        if memory is not None:
-            self._memories[host] = _Memory(memory.running + 1, memory.asked_at)
+    def expect(self, host: str, name: str) -> None:
+        """A worker is about to come into being on a host: it counts, also when the host does not answer any more."""
+        self._memories.expect(host, name, self._clock.monotonic())
+
+    def forget(self) -> None:
+        """Another scaler may have started workers: what the hosts said last counts no more."""
+        self._memories.forget(self._clock.monotonic())
 
     async def _ask(self, link: HostLink) -> Any:
         try:
@@ -107,18 +104,6 @@ class PoolHosts:
             )
         except TemporaryError as error:
             return error
-
-    def _sight(self, name: str, answer: Any, now: float) -> HostSight:
-        slots, memory = self.links[name].host.slots, self._memories.get(name)
-        if not isinstance(answer, TemporaryError):
-            running = sum(record["ended_at"] is None for record in answer["workers"])
-            self._memories[name] = _Memory(running, now)
-            return HostSight(name, slots, running, running)
-        if memory is None or now - memory.asked_at > KNOWN_SECONDS:
-            self._memories.pop(name, None)
-            return HostSight(name, slots, None, None, str(answer))
-        self._memories[name] = _Memory(memory.running, now)
-        return HostSight(name, slots, None, memory.running, str(answer))
 
     def _twins(self) -> tuple[str, ...]:
         by_identity: dict[str, list[str]] = {}

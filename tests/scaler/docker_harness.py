@@ -7,11 +7,14 @@ import secrets
 import shutil
 from pathlib import Path
 
+import pytest
+
 from buildyard.clock import Clock, SystemClock
 from buildyard.contracts.api import WorkerInfo
 from buildyard.contracts.pools_docker import DockerPool, DockerVolume
 from buildyard.contracts.scaling import PoolConfig
 from scaler.executors.docker import DockerExecutor
+from scaler.executors.docker_engine import Engine
 from tests import docker_engine
 
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
@@ -29,7 +32,13 @@ class DockerHarness:
         shutil.copy(FAKE_WORKER, self.fake)
         (self.fake / FAKE_WORKER.name).chmod(0o644)
         self.executors: list[DockerExecutor] = []
+        self._patch = pytest.MonkeyPatch()
+        self.let_looks_take(60.0)  # a machine may stall; lateness has a test of its own
         self.breaker = docker_engine.Breaker(self.url, folder / "engine.sock")
+
+    def let_looks_take(self, seconds: float) -> None:
+        """How long a look at the engine may take."""
+        self._patch.setattr(Engine.call, "__defaults__", (seconds,))
 
     def pool(self, behaviour: str = "wait", **changes: object) -> DockerPool:
         """The table of a pool whose workers do as FAKE says."""
@@ -71,6 +80,7 @@ class DockerHarness:
 
     async def close(self) -> None:
         """Remove every container of this test."""
+        self._patch.undo()
         for executor in self.executors:
             await executor.aclose()
         await asyncio.to_thread(self.breaker.close)

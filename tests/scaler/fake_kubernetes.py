@@ -12,10 +12,22 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from aiohttp import web
 
+from scaler.executors import kubernetes_connection, kubernetes_view
+
 BORN = "2026-11-21T09:00:00Z"
+
+
+def set_deadline(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """How long a call may take: long where a test is not about lateness, since a machine may stall."""
+    defaults = kubernetes_connection.Connection.call.__kwdefaults__
+    assert defaults is not None
+    patch.setitem(defaults, "seconds", seconds)
+    for module in (kubernetes_connection, kubernetes_view):
+        patch.setattr(module, "CALL_SECONDS", seconds)
 
 
 class FakeCluster:

@@ -260,6 +260,7 @@ class FakeExecutor:
         self.stopped_within: list[float] = []
         self.marked: list[frozenset[str]] = []
         self.closed = False
+        self.forgotten = 0
 
     async def list(self) -> tuple[WorkerInfo, ...]:
         if self.trouble is not None:
@@ -298,6 +299,9 @@ class FakeExecutor:
         if self.trouble is not None:
             raise self.trouble
         self.marked.append(idle)
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     async def aclose(self) -> None:
         self.closed = True

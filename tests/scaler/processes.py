@@ -16,7 +16,7 @@ async def ended(pid: int) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(handle, gone.set)
     try:
-        await asyncio.wait_for(gone.wait(), 20)
+        await asyncio.wait_for(gone.wait(), 60)
     finally:
         loop.remove_reader(handle)
         os.close(handle)

@@ -113,16 +113,17 @@ class Scaler:
     def __init__(self, process: asyncio.subprocess.Process, world: World) -> None:
         self.process = process
         self.world = world
-        self.url = ""
+        self.url = self.token = ""
 
     async def ready(self) -> None:
         assert self.process.stdout is not None
-        line = await asyncio.wait_for(self.process.stdout.readline(), 30)
+        line = await asyncio.wait_for(self.process.stdout.readline(), 120)
         assert line.startswith(b"ready http://127.0.0.1:"), line
         self.url = line.decode().split()[1]
 
     async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False) as http:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        async with httpx.AsyncClient(base_url=self.url, timeout=60, trust_env=False, headers=headers) as http:
             return await http.get(path)
 
     async def decided(self, code: str, since: int = 0) -> dict[str, Any]:
@@ -140,12 +141,12 @@ class Scaler:
 
     async def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 30)
+        return await asyncio.wait_for(self.process.wait(), 120)
 
 
 async def eventually(look: Callable[[], Awaitable[dict[str, Any] | None]]) -> dict[str, Any]:
     """What `look` finds as soon as it finds something."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (found := await look()) is None:
             await asyncio.sleep(0.02)
     return found
@@ -193,7 +194,7 @@ async def test_a_followed_log_arrives_at_once(world: World) -> None:
     async with world.scaler("--stop-workers") as running:
         await running.decided("first_worker")
         async with (
-            httpx.AsyncClient(base_url=running.url, timeout=20, trust_env=False) as http,
+            httpx.AsyncClient(base_url=running.url, timeout=60, trust_env=False) as http,
             http.stream("GET", "/agents/linux-1-1/logs?follow=1") as answer,
         ):
             first = await anext(answer.aiter_lines())
@@ -245,12 +246,13 @@ async def test_of_two_scalers_one_stands_by_and_takes_over_when_the_other_is_kil
         newest = (await leader.get("/decisions?limit=1")).json()["decisions"][0]["number"]
         async with world.scaler("--stop-workers") as second:
             health = await second.get("/healthz")
-            refused = await second.get("/decisions")
+            handed_on = await second.get("/decisions?limit=1")
             assert (health.status_code, health.json()["leads"]) == (200, False)
             assert health.json()["checks"][0]["detail"].startswith(f"It stands by: {leader.url} (process ")
             assert (await second.get("/healthz?leading=1")).status_code == 503
             assert (await leader.get("/healthz?leading=1")).json()["leader"].startswith(leader.url)
-            assert (refused.status_code, refused.json()["remedy"]) == (503, "Ask the one that leads.")
+            assert handed_on.status_code == 200
+            assert handed_on.json()["decisions"][0]["number"] >= newest
             assert (await second.pids()) == before
 
             leader.process.kill()
@@ -266,6 +268,33 @@ async def test_of_two_scalers_one_stands_by_and_takes_over_when_the_other_is_kil
             assert decision["plan"]["code"] == "workers_coming"
             assert await second.pids() == before
             assert await second.end() == 0
+
+
+async def test_a_scaler_that_stands_by_answers_as_the_one_that_leads(world: World) -> None:
+    world.producer.ready = 41
+    token = {"BUILDYARD_TOKEN": "s3cret"}
+    async with world.scaler("--stop-workers", **token) as leader:
+        leader.token = "s3cret"
+        await leader.decided("burst")
+        async with world.scaler(**token) as second:
+            assert (await second.get("/decisions")).status_code == httpx.codes.UNAUTHORIZED
+            second.token = "s3cret"
+            for path in ("/why", "/whatif?pool=linux&burstSize=3", "/decisions?changes=1&limit=1"):
+                told, handed_on = await leader.get(path), await second.get(path)
+                assert handed_on.status_code == told.status_code == httpx.codes.OK
+                assert handed_on.headers["content-type"] == told.headers["content-type"]
+                assert handed_on.json().keys() == told.json().keys()
+            assert (await second.get("/agents")).json()["readings"].keys() == {"linux"}
+            nobody = await second.get("/agents/linux-9-9/logs")
+            assert (nobody.status_code, nobody.json()["code"]) == (httpx.codes.NOT_FOUND, "not_found")
+            headers = {"Authorization": "Bearer s3cret"}
+            async with (
+                httpx.AsyncClient(base_url=second.url, timeout=60, trust_env=False, headers=headers) as http,
+                http.stream("GET", "/agents/linux-1-1/logs?follow=1") as answer,
+            ):
+                assert await anext(answer.aiter_lines()) == "started --pool linux --name linux-1-1"
+            assert await second.end() == 0
+        assert await leader.end() == 0
 
 
 async def test_a_scaler_that_stands_by_stops_no_workers_when_it_ends(world: World) -> None:
@@ -304,7 +333,7 @@ async def test_a_port_that_is_taken_is_said_in_one_sentence(world: World) -> Non
             env={**world.environment, "BUILDYARD_SCALER_PORT": str(port)},
             cwd=world.folder,
         )
-        _, error = await asyncio.wait_for(process.communicate(), 30)
+        _, error = await asyncio.wait_for(process.communicate(), 120)
 
     assert process.returncode == 2
     assert error.decode() == (

@@ -17,7 +17,7 @@ from buildyard.connections import bounded
 from scaler import app
 
 SOON = 0.3
-PATIENCE = 30.0
+PATIENCE = 90.0
 MOST = 10
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 

@@ -83,7 +83,7 @@ async def test_only_workers_of_an_elastic_pool_are_told_to_leave_when_idle(tmp_p
     file.write_text(POOLS)
     scaler = build_scaler(load_settings(data_dir=tmp_path, pools_file=file), {})
     await scaler.close()
-    executor = scaler.executors["process"]
+    (executor,) = scaler.executors
     assert isinstance(executor, ProcessExecutor)
     assert executor._of_pools == {"quick": {IDLE_EXIT: "12.5"}}
 

@@ -24,7 +24,7 @@ from tests.guards import holds_only_with
 from tests.scaler.observing import observed
 from tests.scaler.test_process_executor import FAKE_WORKER
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 class _Died(BaseException):

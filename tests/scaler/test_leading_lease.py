@@ -15,7 +15,7 @@ from buildyard.errors import InvalidSettings
 from scaler.executors.kubernetes_connection import Connection
 from scaler.leading import open_leadership
 from scaler.leading_lease import LEASE_SECONDS, LeaseLock
-from tests.scaler.fake_kubernetes import FakeCluster, fake_cluster, refusing
+from tests.scaler.fake_kubernetes import FakeCluster, fake_cluster, refusing, set_deadline
 
 
 class HandClock(SystemClock):
@@ -52,7 +52,8 @@ class Candidates:
 
 
 @pytest.fixture
-async def candidates(tmp_path: Path) -> AsyncIterator[Candidates]:
+async def candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Candidates]:
+    set_deadline(monkeypatch, 60.0)
     async with fake_cluster() as cluster:
         made = Candidates(cluster, tmp_path)
         yield made
@@ -118,7 +119,7 @@ async def test_one_that_was_replaced_unawares_hears_so_at_its_next_renewal(candi
     lease = candidates.cluster.objects["leases"]["scaler"]
     await candidates.cluster.put("leases", {**lease, "spec": {**lease["spec"], "holderIdentity": "other"}})
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await first.lost()
     await first._try()
 
@@ -133,12 +134,12 @@ async def test_a_keeper_that_cannot_be_asked_ends_leadership_in_time(candidates:
     assert first.leads
 
     candidates.clock.seconds += LEASE_SECONDS - 1
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await first.lost()
     assert first.leader() == ""
 
     candidates.cluster.faults.clear()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await first.won()
 
 

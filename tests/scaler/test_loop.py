@@ -285,17 +285,17 @@ async def test_an_answer_that_breaks_us_is_unknown_too(farm: Farm, monkeypatch: 
 async def running(farm: Farm) -> AsyncIterator[None]:
     task = asyncio.create_task(farm.loop.run())
     try:
-        await asyncio.wait_for(farm.broker.subscribed.wait(), 5)
+        await asyncio.wait_for(farm.broker.subscribed.wait(), 60)
         yield
     finally:
         farm.loop.stop()
         farm.broker.gate.set()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
 
 
 async def next_count(farm: Farm) -> None:
     farm.broker.counting.clear()
-    await asyncio.wait_for(farm.broker.counting.wait(), 5)
+    await asyncio.wait_for(farm.broker.counting.wait(), 60)
 
 
 async def test_a_ring_wakes_the_loop_long_before_its_next_tick(farm: Farm) -> None:
@@ -333,7 +333,7 @@ async def test_without_a_doorbell_the_loop_ticks(tmp_path: Path) -> None:
     await next_count(farm)
     await next_count(farm)
     farm.loop.stop()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
 
     assert Decision.model_validate_json(farm.record.newest(1)[0]).woken_by == "tick"
     farm.record.close()

@@ -1,4 +1,4 @@
-"""Executors by kind, and what their workers are told."""
+"""Executors by platform, and what their workers are told."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import buildyard
 from buildyard.clock import Clock, SystemClock
+from buildyard.contracts.pools_docker import DockerPool
+from buildyard.contracts.pools_kubernetes import KubernetesPool
 from buildyard.contracts.scaling import PoolConfig, ScalingPolicy
 from buildyard.errors import InvalidSettings
 from buildyard.settings import Settings, load_settings
 from scaler.executors import opening
-from scaler.executors.opening import open_executors
+from scaler.executors.opening import open_executors, platform_of
 from scaler.executors.process import ProcessExecutor
 from scaler.executors.worker_settings import (
     ALWAYS_TOLD,
@@ -31,9 +34,9 @@ ROOT = Path(buildyard.__file__).parents[1]
 READ_BY_WORKERS = ("worker", "buildyard/broker", "buildyard/objects", "buildyard/client")
 
 
-def pool(name: str = "linux", executor: str = "process", policy: str = "burst") -> PoolConfig:
+def pool(name: str = "linux", executor: str = "process", policy: str = "burst", **tables: Any) -> PoolConfig:
     config = PoolConfig(name=name, policy=ScalingPolicy.model_validate({"name": policy, "idle_exit": 12.5}))
-    return config.model_copy(update={"executor": executor})
+    return config.model_copy(update={"executor": executor, **tables})
 
 
 class _Elsewhere:
@@ -54,19 +57,49 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(opening.KINDS, "docker", kind)
 
 
-def test_each_kind_is_opened_once_for_all_its_pools(tmp_path: Path, elsewhere: None) -> None:
-    pools = (pool("linux"), pool("arm"), pool("docker", "docker"), pool("images", "docker", "elastic"))
+def test_pools_of_one_platform_share_an_executor_and_no_others_do(tmp_path: Path, elsewhere: None) -> None:
+    here, there = DockerPool(image="worker"), DockerPool(image="worker", host="unix:///there.sock")
+    pools = (
+        *(pool("linux"), pool("arm")),
+        pool("docker", "docker", docker=here),
+        pool("images", "docker", "elastic", docker=here.model_copy(update={"image": "other"})),
+        pool("away", "docker", docker=there),
+    )
 
     made = open_executors(pools, load_settings(data_dir=tmp_path), {"SECRET": "x"}, SystemClock())
 
-    assert set(made) == {"process", "docker"}
-    assert isinstance(made["process"], ProcessExecutor)
-    docker = made["docker"]
+    assert list(made) == ["linux", "arm", "docker", "images", "away"]
+    assert isinstance(made["linux"], ProcessExecutor)
+    assert made["linux"] is made["arm"]
+    docker, away = made["docker"], made["away"]
     assert isinstance(docker, _Elsewhere)
+    assert isinstance(away, _Elsewhere)
+    assert made["images"] is docker
     assert set(docker.pools) == set(docker.environment) == {"docker", "images"}
+    assert set(away.pools) == set(away.environment) == {"away"}
     assert docker.environment["images"]["BUILDYARD_IDLE_EXIT_SECONDS"] == "12.5"
     assert "BUILDYARD_IDLE_EXIT_SECONDS" not in docker.environment["docker"]
     assert "SECRET" not in docker.environment["docker"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"docker": DockerPool(image="a")}, {"docker": DockerPool(image="a", host="unix:///there.sock")}),
+        ({"docker": DockerPool(image="a")}, {"docker": DockerPool(image="a", farm="other")}),
+        ({"kubernetes": KubernetesPool(image="a")}, {"kubernetes": KubernetesPool(image="a", context="there")}),
+        ({"kubernetes": KubernetesPool(image="a")}, {"kubernetes": KubernetesPool(image="a", kubeconfig="/there")}),
+        ({"kubernetes": KubernetesPool(image="a")}, {"kubernetes": KubernetesPool(image="a", namespace="other")}),
+    ],
+)
+def test_what_can_be_away_by_itself_is_a_platform_of_its_own(one: dict[str, Any], other: dict[str, Any]) -> None:
+    (kind,) = one
+    same = {kind: one[kind].model_copy(update={"image": "b"})}
+
+    assert platform_of(pool("linux", kind, **one)) == platform_of(pool("arm", kind, **same))
+    assert platform_of(pool("linux", kind, **one)) != platform_of(pool("arm", kind, **other))
+    assert platform_of(pool("linux", "ssh")) != platform_of(pool("arm", "ssh"))
+    assert platform_of(pool("linux")) == platform_of(pool("arm"))
 
 
 def test_a_kind_whose_library_is_not_installed_is_told_with_what_to_install(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +20,9 @@ from buildyard.contracts.scaling import (
     WorkerState,
 )
 from scaler.decide import decide, wanted
-from scaler.places import Places
+from scaler.places import DOUBT_SECONDS, Places
 from scaler.readings import slot_of
-from scaler.shares import Demand, fair_shares, room
+from scaler.shares import Demand, doubted_places, fair_shares, room
 from tests.scaler.observing import known, observed, unknown, worker
 
 PENDING, IDLE, BUSY, DRAINING = WorkerState.PENDING, WorkerState.IDLE, WorkerState.BUSY, WorkerState.DRAINING
@@ -39,7 +40,9 @@ class Pool:
         self.generations: dict[int, int] = {}
         self.ready = 0
         self.oldest = 0.0
-        self.hidden = self.unsure = False
+        self.hidden = self.unsure = self.slow = False
+        self.coming: set[str] = set()
+        """Started, not answered for, and not there yet."""
 
     def observed(self) -> PoolObserved:
         views = tuple(
@@ -59,16 +62,23 @@ class Pool:
         return seen.model_copy(update={"pool": self.config.name})
 
     def carry_out(self, plan: Plan) -> None:
-        for name in plan.start:
-            place = slot_of(self.config.name, name)
-            assert place is not None
-            assert place[0] not in self.workers
-            self.workers[place[0]], self.generations[place[0]] = PENDING, place[1]
+        self.coming |= set(plan.start)
+        if not self.slow:
+            self.arrive(plan.start)
         for name in plan.drain:
             place = slot_of(self.config.name, name)
             assert place is not None
             assert self.workers[place[0]] in {IDLE, BUSY}
             self.workers[place[0]] = DRAINING
+
+    def arrive(self, names: Iterable[str]) -> None:
+        """What was started comes into being."""
+        for name in names:
+            place = slot_of(self.config.name, name)
+            assert place is not None
+            assert place[0] not in self.workers
+            self.workers[place[0]], self.generations[place[0]] = PENDING, place[1]
+        self.coming -= set(names)
 
     def work(self) -> None:
         """Who was asked to leave has left; the others join, end their job and take the next one."""
@@ -91,15 +101,21 @@ class Yard:
         self.pools = {pool.config.name: pool for pool in made}
         self.places = Places([pool.config for pool in made], most)
         self.codes: Counter[DecisionCode] = Counter()
+        self.now = 0.0
 
     def tick(self, name: str, *, replayed: bool = True) -> Plan:
         pool = self.pools[name]
-        seen = pool.observed().model_copy(update={"farm": self.places.around(name)})
+        self.now += 1.0
+        seen = pool.observed()
+        seen = seen.model_copy(update={"farm": self.places.around(seen, self.now)})
         plan = decide(seen)
-        self.places.note(seen, plan)
+        self.places.note(seen, plan, now=self.now)
         if plan.code is DecisionCode.GIVES_WAY:
             self.check_giving_way(pool, plan, seen)
         pool.carry_out(plan)
+        for late in pool.coming:
+            if late in plan.start:
+                self.places.doubt(name, late, self.now)
         if replayed:
             assert decide(PoolObserved.model_validate_json(seen.encode())) == plan
         self.codes[plan.code] += 1
@@ -123,7 +139,7 @@ class Yard:
 steps = st.lists(
     st.tuples(
         st.sampled_from(NAMES),
-        st.sampled_from(["tick", "tick", "tick", "work", "many", "one", "old", "hide", "show", "doubt", "end"]),
+        st.sampled_from([*["tick"] * 4, "work", "many", "one", "old", "hide", "show", "doubt", "end", "slow", "come"]),
     ),
     max_size=60,
 )
@@ -155,6 +171,10 @@ def test_never_above_the_maximum_whatever_the_order_of_ticks(
                 pool.unsure = not pool.unsure
             case "end":
                 pool.workers.clear()
+            case "slow":
+                pool.slow = not pool.slow
+            case "come":  # in time: no start takes longer than the doubt about it
+                pool.arrive(sorted(pool.coming))
         assert sum(yard.held.values()) <= most
 
 
@@ -244,7 +264,8 @@ def test_a_free_place_that_is_another_pools_share_is_left_to_it() -> None:
     linux.workers, linux.generations = {1: BUSY, 2: BUSY}, {1: 1, 2: 1}
     linux.ready = docker.ready = 50
     docker.hidden = True
-    yard.places.note(docker.observed().model_copy(update={"workers": ()}), Plan(code=DecisionCode.BURST, reason=""))
+    empty = docker.observed().model_copy(update={"workers": ()})
+    yard.places.note(empty, Plan(code=DecisionCode.BURST, reason=""), now=0)
 
     plan = yard.tick("linux")
 
@@ -289,8 +310,68 @@ def test_a_pool_that_was_never_seen_counts_with_its_maximum_and_the_reason_says_
     yard.tick("docker")
     assert yard.tick("linux").start == ("linux-1-1",)
     yard.places.forget()
-    assert yard.places.around("linux") == Yard(9, ("burst", "burst"), (1, 1)).places.around("linux")
+    linux = yard.pools["linux"].observed()
+    assert yard.places.around(linux, 0) == Yard(9, ("burst", "burst"), (1, 1)).places.around(linux, 0)
 
 
 def test_without_a_maximum_of_the_farm_pools_do_not_see_each_other() -> None:
-    assert Places([Pool("linux", "burst", 1).config]).around("linux") is None
+    pool = Pool("linux", "burst", 1)
+    assert Places([pool.config]).around(pool.observed(), 0) is None
+
+
+def test_a_start_that_nobody_answered_for_holds_its_place_until_it_is_seen_or_cannot_come_any_more() -> None:
+    yard = Yard(1, ("burst", "burst"), (1, 1))
+    docker, linux = yard.pools["docker"], yard.pools["linux"]
+    yard.tick("linux")
+    docker.ready, docker.slow = 1, True
+    assert yard.tick("docker").start == ("docker-1-1",)
+    linux.ready = 1
+
+    assert yard.tick("linux").code is DecisionCode.FARM_AT_MAXIMUM
+    assert yard.tick("docker").start == ("docker-1-1",), "the same name is asked for again"
+    assert yard.tick("linux").code is DecisionCode.FARM_AT_MAXIMUM
+    docker.ready = 0
+    yard.tick("docker")
+    assert yard.tick("linux").code is DecisionCode.FARM_AT_MAXIMUM, "it may come, wanted or not"
+
+    yard.now += DOUBT_SECONDS
+    yard.tick("docker")
+    assert yard.tick("linux").start == ("linux-1-1",)
+
+
+def test_a_pool_keeps_the_place_of_its_own_start_that_may_yet_come() -> None:
+    yard = Yard(2, ("burst", "burst"), (1, 1))
+    docker, linux = yard.pools["docker"], yard.pools["linux"]
+    yard.tick("docker")
+    linux.workers, linux.generations, linux.ready, linux.slow = {1: BUSY}, {1: 1}, 9, True
+    assert yard.tick("linux").start == ("linux-2-1",)
+    linux.workers.clear()
+
+    plan = yard.tick("linux")
+
+    assert plan.start == ("linux-1-2", "linux-2-1"), "both places, one of which the doubted start has"
+    linux.coming -= {"linux-1-2"}
+    linux.generations, linux.ready = {1: 2}, 1
+    yard.tick("linux")
+    docker.workers, docker.generations = {1: BUSY}, {1: 1}
+    yard.tick("docker")
+    plan = yard.tick("linux")
+    assert (plan.code, plan.start) == (DecisionCode.FARM_AT_MAXIMUM, ()), "linux-1-3 would be beside linux-2-1"
+
+
+@given(st.integers(0, 8), st.sets(st.integers(1, 9)), st.sets(st.integers(1, 12)))
+def test_what_a_pool_may_start_and_what_may_yet_come_fit_together(
+    free: int, taken: set[int], doubted: set[int]
+) -> None:
+    slots = [slot for slot in range(1, len(taken) + free + 1) if slot not in taken]
+    doubted -= taken
+
+    kept = doubted_places(free, slots, doubted)
+
+    assert 0 <= kept <= free
+    if kept < free:
+        assert len(set(slots[: free - kept]) | doubted) <= free
+    if kept:  # and not one more could be started
+        assert len(set(slots[: free - kept + 1]) | doubted) > free
+    if doubted <= set(slots[: len(doubted)]) and len(doubted) <= free:
+        assert kept == 0, "the same names again take no further place"

@@ -85,6 +85,24 @@ def test_memory_holds_the_last_ones_only(tmp_path: Path, monkeypatch: pytest.Mon
     assert numbers(record.newest(10)) == [5, 4, 3]
 
 
+def test_memory_holds_no_more_than_its_bytes_and_always_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = DecisionRecord(tmp_path)
+    add(record)
+    (size,) = map(len, record.newest(10))
+    monkeypatch.setattr(record_module, "KEPT_BYTES", 2 * size + size // 2)
+    for _ in range(3):
+        add(record)
+    assert numbers(record.newest(10)) == [4, 3]
+    assert record.oldest_in_memory == 3
+
+    monkeypatch.setattr(record_module, "KEPT_BYTES", 1)
+    add(record)
+    assert numbers(record.newest(10)) == [5]
+    record.close()
+
+
 def test_repeats_are_counted_on_disk_until_something_changes(tmp_path: Path) -> None:
     record = DecisionRecord(tmp_path)
     for second in range(4):

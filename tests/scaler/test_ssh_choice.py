@@ -17,6 +17,7 @@ from scaler.executors.ssh_choice import (
     choose,
     note_keepers,
     pause_seconds,
+    unseen,
 )
 
 _NAMES = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
@@ -137,23 +138,38 @@ def test_a_pause_is_bounded_and_never_shorter_than_half_of_its_longest(failures:
 
 
 @given(_SIGHTS)
-def test_only_a_host_that_is_known_to_have_no_worker_may_be_away(sights: list[HostSight]) -> None:
-    unknown = [sight for sight in sights if sight.running is None and sight.last_running != 0]
+def test_who_runs_on_a_host_that_is_away_is_known_from_before_while_another_host_answers(
+    sights: list[HostSight],
+) -> None:
+    unknown = unseen(sights)
+    here = [sight for sight in sights if sight.running is not None]
+    away = [sight for sight in sights if sight.running is None]
 
+    assert {sight for sight in away if sight.last_running is None} <= set(unknown) <= set(away)
+    assert not here or all(sight.last_running is None for sight in unknown)
+    assert here or {sight for sight in away if sight.last_running != 0} == set(unknown)
+
+
+@given(_SIGHTS)
+def test_every_host_whose_workers_are_unknown_is_named(sights: list[HostSight]) -> None:
     sentence = blindness("linux", sights)
 
-    assert bool(sentence) is bool(unknown)
-    assert all(f"The host {sight.name} of the pool linux cannot be asked" in sentence for sight in unknown)
+    assert bool(sentence) is bool(unseen(sights))
+    assert all(f"The host {sight.name} of the pool linux cannot be asked" in sentence for sight in unseen(sights))
 
 
-def test_the_sentence_counts_what_the_other_hosts_have() -> None:
+def test_the_sentence_counts_what_was_last_seen_and_what_the_other_hosts_have() -> None:
+    assert blindness("linux", [HostSight("a", 4, None, 2, "127.0.0.1:22: Connection refused")]) == (
+        "The host a of the pool linux cannot be asked (127.0.0.1:22: Connection refused; 2 workers ran there when last "
+        "seen)."
+    )
     sights = [
-        HostSight("a", 4, None, 2, "127.0.0.1:22: Connection refused"),
+        HostSight("a", 4, None, None, "127.0.0.1:22: Connection refused"),
         HostSight("b", 4, 3, 3),
         HostSight("c", 4, 0, 0),
     ]
 
     assert blindness("linux", sights) == (
-        "The host a of the pool linux cannot be asked (127.0.0.1:22: Connection refused; 2 workers ran there when last "
-        "seen). On the other 2 hosts 3 workers of the pool run."
+        "The host a of the pool linux cannot be asked (127.0.0.1:22: Connection refused). "
+        "On the other 2 hosts 3 workers of the pool run."
     )
