@@ -139,6 +139,7 @@ def build_producer(settings: Settings) -> Producer:
         ended=_observer(metrics),
         received=received.put_nowait,
         refused=metrics.report_refused,
+        cut=metrics.lease_cut,
     )
     service = Service(store, objects, feed, _farm(settings, pools, admits_at_once=scanner.instant), clock, outlets)
     reports = Reports(broker, service, feed)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from buildyard.clock import Clock
 from buildyard.contracts.api import PoolView
-from buildyard.contracts.builds import BuildState
+from buildyard.contracts.builds import BuildState, Outcome
 from buildyard.ports import Depth
 from orchestrator.views import StoreCounts
 
@@ -53,6 +53,13 @@ class Metrics:
             ["report"],
             registry=self._registry,
         )
+        self._cut = Counter(
+            "cut_leases",
+            "Attempts whose worker ended or went silent with the job in hand: lost, or handed_back when it was asked to"
+            " end. It should stand still.",
+            ["pool", "how"],
+            registry=self._registry,
+        )
         self._unknown = Counter(
             "unknown_readings",
             "Times that this page asked the broker for a queue's depth and got no answer to be trusted.",
@@ -85,6 +92,10 @@ class Metrics:
     def report_refused(self, report: str) -> None:
         """A report of this type was refused: its attempt is over."""
         self._refused.labels(report).inc()
+
+    def lease_cut(self, pool: str, outcome: Outcome) -> None:
+        """A worker of this pool did not get to the end of its attempt."""
+        self._cut.labels(pool, outcome.value).inc()
 
     def removed(self, what: str, count: int) -> None:
         """So many of something were removed, since their time was over."""

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from buildyard.clock import Clock
 from buildyard.contracts.api import Links
-from buildyard.contracts.builds import BuildState
+from buildyard.contracts.builds import BuildState, Outcome, ReasonCode
+from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.messages import Order, Ticket
 from buildyard.contracts.scaling import PoolConfig
 from buildyard.ports import ObjectStore
@@ -19,6 +20,11 @@ from orchestrator.store.transaction import Saved
 
 AGENT_LOST_AFTER = 3
 """Heartbeats that may be missed before an agent counts as lost."""
+_CUT = {
+    (Outcome.LOST.wire, ReasonCode.WORKER_LOST.value): Outcome.LOST,
+    (Outcome.HANDED_BACK.wire, ReasonCode.HANDED_BACK.value): Outcome.HANDED_BACK,
+}
+"""Ends of an attempt, with their reason, that its worker's own end brought about."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Outlets:
     """A build waits for its upload to be looked at."""
     refused: Callable[[str], None] = lambda _report: None
     """A report of this type came came from an attempt that is over or that nobody knows."""
+    cut: Callable[[str, Outcome], None] = lambda _pool, _outcome: None
+    """A worker of this pool ended with a lease in hand: LOST, or HANDED_BACK."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,15 @@ class Core:
                 self._outlets.ended(saved.build)
             elif event.type == "build_received" and saved.build.state is BuildState.RECEIVED:
                 self._outlets.received(saved.build)
+            elif cut := _cut(event):
+                self._outlets.cut(saved.build.pool, cut)
+
+
+def _cut(event: BuildEvent) -> Outcome | None:
+    """How an attempt was cut off, if it was; not one that was handed on to an agent that suits."""
+    if event.type != "attempt_ended" or "needs" in event.data:
+        return None
+    return _CUT.get((event.data["outcome"], event.data["reasonCode"]))
 
 
 def silence(heartbeat_seconds: float) -> timedelta:

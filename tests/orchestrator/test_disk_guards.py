@@ -31,7 +31,7 @@ SIZES = (3 * 2**20, 300_000, 20_000, 1000)
 AGENT = "linux-1-1"
 SHORT = 3.0
 
-patience = 30.0
+patience = 90.0
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from tests.orchestrator.test_background import sweeper
 from tests.orchestrator.test_guards import Jumping, lost
 from tests.orchestrator.test_service import claim, claimed, join, submit, waited
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 LOCKED_SECONDS = 0.5
 
 

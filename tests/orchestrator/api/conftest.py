@@ -37,7 +37,7 @@ async def served(farm: Farm) -> AsyncIterator[httpx.AsyncClient]:
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve([listening]))
     port = listening.getsockname()[1]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as opened:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as opened:
         yield opened
     farm.state = "stopping"
     server.should_exit = True

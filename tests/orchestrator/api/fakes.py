@@ -20,7 +20,7 @@ from buildyard.contracts.api import (
     RowList,
     Trace,
 )
-from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult
+from buildyard.contracts.builds import ArtifactRecord, BuildState, RowResult, TestSummary
 from buildyard.contracts.changing import PoolEventList
 from buildyard.contracts.dead import DeadLetterDetail, DeadLetterList
 from buildyard.contracts.diagnostics import DiagnosticList
@@ -62,6 +62,7 @@ class FakeViews:
     results: list[RowResult] = field(default_factory=list)
     record: ArtifactRecord | None = None
     stored: list[StoredArtifact] = field(default_factory=list)
+    tested: tuple[TestSummary | None, str] = (examples.build.tests, "")
     asked: dict[str, object] = field(default_factory=dict)
     dead_asked: DeadFilter | None = None
     in_hand: Load = field(default_factory=lambda: Load(0, None, 0, 0, ()))
@@ -106,6 +107,10 @@ class FakeViews:
     async def diagnostics(self, build_id: str) -> DiagnosticList:
         self._known(build_id)
         return examples.diagnostics
+
+    async def tests(self, build_id: str) -> tuple[TestSummary | None, str]:
+        self._known(build_id)
+        return self.tested
 
     async def stored_artifacts(self, build_id: str) -> tuple[StoredArtifact, ...]:
         self._known(build_id)

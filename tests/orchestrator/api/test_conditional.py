@@ -25,6 +25,7 @@ READS = [
     f"/api/v1/dead/{BUILD_ID}",
     f"/api/v1/builds/{BUILD_ID}/annotations",
     f"/api/v1/builds/{BUILD_ID}/diagnostics",
+    f"/api/v1/builds/{BUILD_ID}/tests",
     "/api/v1/pools/linux/events",
     "/api/v1/agents/linux-1-1",
     "/api/v1/agents/linux-1-1/health",

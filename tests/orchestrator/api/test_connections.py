@@ -21,7 +21,7 @@ from tests.orchestrator.api.fakes import BUILD_ID, Farm
 
 HEAD = b"GET /api/v1/health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 SOON = 0.3
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 @asynccontextmanager

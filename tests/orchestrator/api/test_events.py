@@ -21,7 +21,7 @@ EVENTS = f"/api/v1/builds/{BUILD_ID}/events"
 async def watching(
     served: httpx.AsyncClient, query: str = "", headers: dict[str, str] | None = None
 ) -> AsyncIterator[AsyncIterator[str]]:
-    async with asyncio.timeout(15), served.stream("GET", EVENTS + query, headers=headers) as answer:
+    async with asyncio.timeout(60), served.stream("GET", EVENTS + query, headers=headers) as answer:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         yield (block async for block in blocks(answer))

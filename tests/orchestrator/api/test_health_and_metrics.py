@@ -7,6 +7,7 @@ import asyncio
 import httpx
 import pytest
 
+from buildyard.contracts.builds import Outcome
 from buildyard.errors import BrokerUnavailable, ObjectsUnavailable, StoreUnavailable
 from orchestrator.api.metrics import MAX_PROJECTS
 from tests.orchestrator.api.fakes import BUILD_ID, Farm
@@ -63,6 +64,7 @@ async def test_a_process_that_stops_is_not_ready(client: httpx.AsyncClient, farm
 async def test_metrics_tell_builds_pools_and_health(client: httpx.AsyncClient, farm: Farm) -> None:
     farm.broker.depths["jobs.linux"] = 41
     farm.metrics.report_refused("heartbeat")
+    farm.metrics.lease_cut("linux", Outcome.HANDED_BACK)
     farm.metrics.build_ended("Succeeded", "shop", 12.5)
     farm.metrics.build_ended("timed_out", "shop", 900)
     await client.get(f"/api/v1/builds/{BUILD_ID}")
@@ -80,6 +82,7 @@ async def test_metrics_tell_builds_pools_and_health(client: httpx.AsyncClient, f
         "active_builds 2.0",
         "open_dead_letters 4.0",
         'refused_reports_total{report="heartbeat"} 1.0',
+        'cut_leases_total{how="handed_back",pool="linux"} 1.0',
         "health_status 1.0",
         'builds_in_status{status="running"} 2.0',
         'pool_ready_jobs{pool="linux"} 41.0',

@@ -22,7 +22,7 @@ async def reading(
     served: httpx.AsyncClient, query: str = "&follow=1", last: str | None = None
 ) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
     headers = {"Last-Event-ID": last} if last is not None else {}
-    async with asyncio.timeout(15), served.stream("GET", LOGS + query, headers=headers) as answer:
+    async with asyncio.timeout(60), served.stream("GET", LOGS + query, headers=headers) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         yield (fields(block) async for block in blocks(answer))
 

@@ -56,7 +56,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.Ba
 @api.parametrize()
 @FUZZ
 def test_every_answer_is_a_documented_one(case: schemathesis.Case[Any]) -> None:
-    case.call_and_validate(timeout=20)
+    case.call_and_validate(timeout=60)
 
 
 def test_sequences_of_requests_that_lead_to_one_another_pass_all_checks(schema: schemathesis.BaseSchema) -> None:
