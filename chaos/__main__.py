@@ -9,17 +9,25 @@ import signal
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from buildyard.cli.exits import INTERRUPTED
 from buildyard.cli.foreground import until_told
+from chaos.cluster_site import open_site
+from chaos.cluster_verdict import late
 from chaos.own import KINDS, NoServers, own_servers
 from chaos.page import as_json, rows_of, table
-from chaos.plan import EMBEDDED, OWN_RABBITMQ_3, OWN_SERVERS, SERVERS, schedule
+from chaos.plan import CLUSTER, EMBEDDED, OWN_RABBITMQ_3, OWN_SERVERS, SERVERS, Fault, in_turn, messages, schedule
 from chaos.soak import soak
 from chaos.verdict import Observed, judge
 from chaos.yard import LEASE_SECONDS, Servers, servers_of_environment
+from tests.cluster.building import NotBuilt, programs
+from tests.cluster.running import cluster as throwaway
 
+_WORKERS, _MESSAGES_WORKERS = 8, 25
+_OF_A_CLUSTER = "rabbitmq3"
+"""What a run on a cluster starts where nobody names servers: two producers cannot share the embedded ones."""
 FAULTS_OF_OWN = {"rabbitmq3": OWN_RABBITMQ_3, "rabbitmq4": OWN_SERVERS}
 
 
@@ -30,21 +38,29 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5, help="how long it strikes (5)")
     parser.add_argument(
         "--on",
-        choices=("embedded", "servers"),
+        choices=("embedded", "servers", "cluster"),
         default="embedded",
-        help="servers: RabbitMQ and PostgreSQL at BUILDYARD_TEST_AMQP_URL and BUILDYARD_TEST_POSTGRES_URL",
+        help="servers: RabbitMQ and PostgreSQL at BUILDYARD_TEST_AMQP_URL and BUILDYARD_TEST_POSTGRES_URL; "
+        "cluster: the same, and workers as Jobs on a throwaway Kubernetes",
     )
     parser.add_argument(
         "--own-servers",
         nargs="?",
         choices=tuple(KINDS),
         const="rabbitmq3",
-        help="with --on servers: start RabbitMQ (3.10 or 4) and PostgreSQL for this run, and kill them too (as root)",
+        help="with --on servers or cluster: start RabbitMQ (3.10 or 4) and PostgreSQL for this run (as root); "
+        "--on servers kills them too",
     )
+    parser.add_argument(
+        "--messages", type=int, help="with --on cluster: no strikes, so many jobs at once (10000) against --workers"
+    )
+    parser.add_argument("--workers", type=int, help="with --on cluster: at most so many (8; with --messages 25)")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     given = parser.parse_args()
-    if given.own_servers and given.on != "servers":
-        parser.error("--own-servers goes with --on servers")
+    if given.own_servers and given.on == "embedded":
+        parser.error("--own-servers goes with --on servers or --on cluster")
+    if (given.messages or given.workers) and given.on != "cluster":
+        parser.error("--messages and --workers go with --on cluster")
     folder = Path(tempfile.mkdtemp(prefix="buildyard-chaos-"))
     try:
         observed = _observed(given, folder)
@@ -56,6 +72,8 @@ def main() -> int:
         print("Stopped before its end: nothing was proven.", file=sys.stderr)
         return INTERRUPTED
     verdict = judge(observed)
+    if observed.cluster is not None:
+        verdict = replace(verdict, broken={**verdict.broken, **late(observed.cluster)})
     print(as_json(observed, verdict) if given.json else table(rows_of(observed, verdict)))
     breaches = [sentence for sentences in verdict.broken.values() for sentence in sentences]
     if not breaches:
@@ -80,13 +98,32 @@ def _observed(given: argparse.Namespace, folder: Path) -> Observed:
         signal.signal(number, _interrupted)
     with ExitStack() as stack:
         servers = _servers(given.on, given.own_servers, stack)
-        faults = EMBEDDED if servers is None else FAULTS_OF_OWN.get(given.own_servers, SERVERS)
-        plan = schedule(given.seed, given.minutes * 60, faults, LEASE_SECONDS)
+        if given.on == "cluster":
+            running = _on_cluster(given, folder, servers, stack)
+        else:
+            faults = EMBEDDED if servers is None else FAULTS_OF_OWN.get(given.own_servers, SERVERS)
+            running = soak(folder, schedule(given.seed, given.minutes * 60, faults, LEASE_SECONDS), servers)
         try:
-            return asyncio.run(until_told(soak(folder, plan, servers)))
+            return asyncio.run(until_told(running))
         except asyncio.CancelledError:
             _hear_no_more()
             raise
+
+
+async def _on_cluster(given: argparse.Namespace, folder: Path, servers: Servers | None, stack: ExitStack) -> Observed:
+    """The same with workers as Jobs. Raises NoServers."""
+    try:
+        programs()  # built where that was not done yet: it takes minutes
+    except NotBuilt as error:
+        raise NoServers(str(error)) from error
+    faults = (*CLUSTER, Fault.CONSUMER_TIMEOUT) if given.own_servers == "rabbitmq3" else CLUSTER
+    plan = in_turn(given.seed, given.minutes * 60, faults, LEASE_SECONDS)
+    most = given.workers or (_MESSAGES_WORKERS if given.messages else _WORKERS)
+    if given.messages:
+        plan = messages(given.messages)
+    cluster = stack.enter_context(throwaway())
+    async with open_site(cluster, folder, most) as site:
+        return await soak(folder, plan, servers, site)
 
 
 def _interrupted(*_: object) -> None:
@@ -107,6 +144,8 @@ def _servers(where: str, own: str | None, stack: ExitStack) -> Servers | None:
     if own:
         return stack.enter_context(own_servers())[own]
     servers = servers_of_environment()
+    if servers is None and where == "cluster":
+        return stack.enter_context(own_servers())[_OF_A_CLUSTER]
     if servers is None:
         raise NoServers("BUILDYARD_TEST_AMQP_URL and BUILDYARD_TEST_POSTGRES_URL name no servers: try --own-servers.")
     return servers

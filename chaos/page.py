@@ -6,7 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from chaos.verdict import Blow, Observed, Verdict
+from chaos.blow import Blow
+from chaos.cluster_verdict import rows as cluster_rows
+from chaos.verdict import Observed, Verdict
 
 
 def rows_of(observed: Observed, verdict: Verdict) -> list[tuple[str, str]]:
@@ -22,6 +24,7 @@ def rows_of(observed: Observed, verdict: Verdict) -> list[tuple[str, str]]:
         ("commands run again across a fault", str(verdict.reruns)),
         ("late, repeated or forged reports refused", str(observed.refused)),
     ]
+    lines += cluster_rows(observed.cluster) if observed.cluster else []
     lines += [(promise, str(len(breaches))) for promise, breaches in verdict.broken.items()]
     for cause, seconds in verdict.seconds.items():
         lines.append(

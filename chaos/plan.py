@@ -22,6 +22,7 @@ class Work(StrEnum):
     ROWS = "rows"
     PROGRAM = "program"
     POISON = "poison"
+    MESSAGES = "messages"
 
 
 class Fault(StrEnum):
@@ -48,6 +49,15 @@ class Fault(StrEnum):
     TICKETS = "tickets nobody issued"
     REPORTS = "reports repeated and forged"
     REORDER_REPORTS = "reports held back and handed on in another order"
+    STOP_API = "API server gone"
+    HANG_API = "API server silent"
+    KILL_LEADER = "kill -9 of the leading scaler in a burst"
+    FREEZE_LEADER = "leading scaler frozen beyond its Lease, in a burst"
+    SECOND_LEADER = "two scalers that lead, in a burst"
+    CHANGE_SPEC = "pool's spec changed, both scalers restarted"
+    DRAIN_NODE = "node drained"
+    PREEMPT = "worker's pod preempted"
+    FORCE_DELETE = "worker's pod deleted by force"
 
 
 EVERYWHERE = (
@@ -77,6 +87,23 @@ OWN_SERVERS = (*SERVERS, *KILLS, Fault.FALSE_ZERO)
 OWN_RABBITMQ_3 = (*OWN_SERVERS, Fault.CONSUMER_TIMEOUT)
 """Where RabbitMQ is older than 3.12: later ones heed the longer timeout that a queue of tickets asks for."""
 
+CLUSTER = (
+    Fault.STOP_API,
+    Fault.HANG_API,
+    Fault.KILL_LEADER,
+    Fault.FREEZE_LEADER,
+    Fault.SECOND_LEADER,
+    Fault.CHANGE_SPEC,
+    Fault.DRAIN_NODE,
+    Fault.PREEMPT,
+    Fault.FORCE_DELETE,
+    Fault.KILL_PRODUCER,
+    Fault.KILL_WORKER,
+    Fault.REFUSE_BROKER,
+)
+"""Where workers are Jobs of a cluster, with two producers and two scalers."""
+IN_A_BURST = frozenset({Fault.KILL_LEADER, Fault.FREEZE_LEADER, Fault.SECOND_LEADER})
+
 MAX_ATTEMPTS = 6
 """Strikes come far more often than in life: more than a job can lose to them, few enough that poison ends in time."""
 
@@ -98,7 +125,13 @@ _BETWEEN_STRIKES = (2.0, 6.0)
 _CALM_SECONDS = 4.0
 """Before the first strike: the first workers join."""
 _LONG_RUN_SECONDS = 300.0
-_LONG_STRIKES = {Fault.REFUSE_BROKER: 60.0, Fault.LOCK_BROKER: 60.0, Fault.FREEZE_WORKER: 120.0}
+_LONG_STRIKES = {
+    Fault.REFUSE_BROKER: 60.0,
+    Fault.LOCK_BROKER: 60.0,
+    Fault.FREEZE_WORKER: 120.0,
+    Fault.STOP_API: 60.0,
+    Fault.HANG_API: 60.0,
+}
 """In a long run the first strike of each of these lasts so many seconds."""
 
 
@@ -110,6 +143,8 @@ class Order:
     at: float
     work: Work
     cancel_after: float | None
+    rows: int = 0
+    """Of MESSAGES: so many jobs of one row each."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +155,8 @@ class Strike:
     fault: Fault
     seconds: float
     pick: float
+    burst: Order | None = None
+    """Asked for first; the strike comes once its rows wait."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +165,48 @@ class Schedule:
 
     orders: tuple[Order, ...]
     strikes: tuple[Strike, ...]
+    in_turn: bool = False
+    """Whether a strike waits until the one before is over."""
+
+    @property
+    def asked(self) -> tuple[Order, ...]:
+        """All orders, those of bursts too."""
+        return (*self.orders, *(strike.burst for strike in self.strikes if strike.burst is not None))
+
+
+BURST_ROWS = 60
+_LONGEST_TURN = 8.0
+_BETWEEN_TURNS = (4.0, 7.0)
+"""Strikes in turn leave time between them, in which each one's own end can be seen."""
+
+
+def in_turn(
+    seed: int, seconds: float, faults: tuple[Fault, ...], lease_seconds: float, long_seconds: float = 60.0
+) -> Schedule:
+    """The run of a seed on a cluster: one strike after the other, so that each one's consequences can be told apart.
+
+    Outages last `long_seconds` when they strike first; in runs below five minutes no outage is longer than the others.
+    """
+    random = Random(f"turns {seed}")
+    orders = _orders(Random(f"orders {seed}"), seconds)
+    long = dict.fromkeys(_LONG_STRIKES, long_seconds) if seconds >= _LONG_RUN_SECONDS else {}
+    strikes: list[Strike] = []
+    waiting: list[Fault] = []
+    at = 2 * _CALM_SECONDS
+    while at < seconds:
+        waiting = waiting or random.sample(faults, len(faults))
+        fault = waiting.pop()
+        length = long.pop(fault, lease_seconds * random.uniform(1.2, _LONGEST_TURN / lease_seconds))
+        number = len(orders) + len(strikes) + 1
+        burst = Order(number, 0.0, Work.MESSAGES, None, BURST_ROWS) if fault in IN_A_BURST else None
+        strikes.append(Strike(round(at, 3), fault, round(length, 3), round(random.random(), 6), burst))
+        at += length + random.uniform(*_BETWEEN_TURNS)
+    return Schedule(orders, tuple(strikes), in_turn=True)
+
+
+def messages(count: int) -> Schedule:
+    """No strikes, and one batch of so many jobs, all of which wait at once."""
+    return Schedule((Order(1, 0.0, Work.MESSAGES, None, count),), ())
 
 
 def schedule(

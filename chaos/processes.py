@@ -19,15 +19,19 @@ class Running:
     agent: str
 
 
-def running(data_dir: Path) -> tuple[Running, ...]:
-    """Every process whose environment names the farm's data folder: its parts, its workers and what they started."""
-    marks = (f"BUILDYARD_DATA_DIR={data_dir}".encode(), f"HOME={data_dir}/".encode())
-    return tuple(_marked(marks))
+def running(data_dir: Path, api_url: str = "") -> tuple[Running, ...]:
+    """Every process whose environment names the farm's data folder: its parts, its workers and what they started.
+
+    With the farm's address also workers whose folders lie elsewhere.
+    """
+    marks = [f"BUILDYARD_DATA_DIR={data_dir}".encode(), f"HOME={data_dir}/".encode()]
+    marks += [f"BUILDYARD_API_URL={api_url}".encode()] * bool(api_url)
+    return tuple(_marked(tuple(marks)))
 
 
-def workers(data_dir: Path) -> tuple[Running, ...]:
+def workers(data_dir: Path, api_url: str = "") -> tuple[Running, ...]:
     """The workers, by name."""
-    return tuple(sorted((one for one in running(data_dir) if one.agent), key=lambda one: one.agent))
+    return tuple(sorted((one for one in running(data_dir, api_url) if one.agent), key=lambda one: one.agent))
 
 
 def tell(pid: int, number: signal.Signals) -> None:

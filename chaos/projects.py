@@ -31,6 +31,7 @@ EXPECTED: Mapping[Work, tuple[str, str]] = {
     Work.ROWS: ("Succeeded", "succeeded"),
     Work.PROGRAM: ("Succeeded", "succeeded"),
     Work.POISON: ("Failed", "worker_lost"),
+    Work.MESSAGES: ("Succeeded", "succeeded"),
 }
 """How each kind has to end (status, reason code) unless it is cancelled."""
 
@@ -65,6 +66,9 @@ def upload_of(order: Order, ledger: Path) -> tuple[str, bytes, dict[str, str]]:
     if order.work is Work.ROWS:
         lines = ["id,work_ms", *(f"{row},60" for row in range(1, ROWS + 1))]
         return "data.csv", ("\n".join(lines) + "\n").encode(), {**named, "rowsPerJob": "10"}
+    if order.work is Work.MESSAGES:
+        lines = ["id,work_ms", *(f"{row},20" for row in range(1, order.rows + 1))]
+        return "data.csv", ("\n".join(lines) + "\n").encode(), {**named, "rowsPerJob": "1"}
     if order.work is Work.PROGRAM:
         handler = _HANDLER.format(ledger=str(ledger), order=order.number, seconds=_ROW_SECONDS)
         files = {

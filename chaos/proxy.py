@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
 
 
 class Proxy:
-    """Stands between a client and a server on loopback."""
+    """Stands between a client and a server on loopback; with more than one server each connection goes to the next."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+    def __init__(self, host: str, *ports: int) -> None:
+        self._host = host
+        self._ports = deque(ports)
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = _open()
         self._forgotten: list[asyncio.Event] = []
@@ -56,9 +58,18 @@ class Proxy:
             while self._writers:
                 await asyncio.sleep(0.01)
 
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the next server that accepts one."""
+        for _ in range(len(self._ports) - 1):
+            self._ports.rotate(1)
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(self._host, self._ports[0])
+        self._ports.rotate(1)
+        return await asyncio.open_connection(self._host, self._ports[0])
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            back_reader, back_writer = await asyncio.open_connection(*self._target)
+            back_reader, back_writer = await self._reach()
             self._writers |= {writer, back_writer}
             try:
                 flowing = self._flowing
@@ -87,9 +98,9 @@ def _open() -> asyncio.Event:
 
 
 @contextlib.asynccontextmanager
-async def proxied(host: str, port: int) -> AsyncIterator[Proxy]:
-    """A proxy before a server, gone at the end with all its connections."""
-    proxy = Proxy(host, port)
+async def proxied(host: str, *ports: int) -> AsyncIterator[Proxy]:
+    """A proxy before servers of one host, gone at the end with all its connections."""
+    proxy = Proxy(host, *ports)
     await proxy.listen()
     try:
         yield proxy

@@ -26,10 +26,12 @@ from buildyard.contracts.messages import (
 )
 from buildyard.errors import BuildyardError
 from buildyard.ports import REPORTS, Delivery, jobs
+from chaos.blow import Blow
+from chaos.cluster_site import TwinFarm
+from chaos.cluster_strikes import ClusterStriker
 from chaos.plan import Fault, Strike
 from chaos.processes import Running, tell, workers
 from chaos.servers import Server
-from chaos.verdict import Blow
 from chaos.yard import BROKER, STORE, Yard
 
 _LOCK = """
@@ -68,6 +70,8 @@ class Striker:
         self.blows: list[Blow] = []
         self._refusals = 0
         act = self._on_processes() | self._on_servers()
+        if yard.site is not None and isinstance(yard.farm, TwinFarm):
+            act |= ClusterStriker(yard.site, yard.farm).acts()
         self._acts: dict[Fault, Callable[[Strike], Awaitable[str | None]]] = act
 
     async def strike(self, strike: Strike) -> None:
@@ -94,7 +98,7 @@ class Striker:
         }
 
     def _victim(self, pick: float) -> Running | None:
-        present = workers(self._yard.farm.data_dir)
+        present = workers(self._yard.farm.data_dir, self._yard.farm.api_url)
         return present[int(pick * len(present))] if present else None
 
     async def _to_worker(self, strike: Strike, number: signal.Signals) -> str | None:
@@ -131,7 +135,7 @@ class Striker:
         farm = self._yard.farm
         for part in [farm.producer] * producer + [farm.scaler] * scaler:
             part.kill()
-        for worker in workers(farm.data_dir) if agents else ():
+        for worker in workers(farm.data_dir, farm.api_url) if agents else ():
             tell(worker.pid, signal.SIGKILL)
         return "everything" if agents else "producer" if producer else "scaler"
 

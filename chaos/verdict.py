@@ -10,11 +10,14 @@ from itertools import pairwise
 
 from buildyard.contracts.api import ArtifactView, AttemptView, BuildStatus
 from buildyard.contracts.builds import RowResult
+from chaos.blow import Blow
+from chaos.cluster_verdict import ClusterSeen, promises
+from chaos.cluster_verdict import seconds as cluster_seconds
 from chaos.plan import MAX_ATTEMPTS, Fault, Order, Work
 from chaos.projects import EXPECTED, LOG_LINES, PROGRAM_ROWS, ROWS
 
 _GOES_ON = frozenset({"Lost", "HandedBack"})
-_ENDS_ITS_WORKER = frozenset({Fault.KILL_WORKER, Fault.TERM_WORKER})
+_ENDS_ITS_WORKER = frozenset({Fault.KILL_WORKER, Fault.TERM_WORKER, Fault.PREEMPT, Fault.FORCE_DELETE})
 _HURTS_ITS_WORKER = _ENDS_ITS_WORKER | {Fault.FREEZE_WORKER}
 """Strikes that cost the attempt of the worker they hit, and of nobody else. Outages and what befalls producer, scaler
 and servers must cost none."""
@@ -30,16 +33,6 @@ class Entry:
     job: str
     attempt: int
     what: str
-
-
-@dataclass(frozen=True)
-class Blow:
-    """A strike as it happened."""
-
-    fault: Fault
-    began: datetime
-    ended: datetime
-    victim: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +64,8 @@ class Observed:
     waiting: dict[str, int] = field(default_factory=dict)
     """What still lies in a channel, by its name, when everything has ended."""
     unhealthy: tuple[str, ...] = ()
+    cluster: ClusterSeen | None = None
+    """Where workers were Jobs."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,10 @@ def judge(seen: Observed) -> Verdict:
         ),
         "not well afterwards": seen.unhealthy,
     }
-    return Verdict(broken, _times(builds, seen), _reruns(seen.ledger))
+    if seen.cluster is None:
+        return Verdict(broken, _times(builds, seen), _reruns(seen.ledger))
+    times = {**_times(builds, seen), **cluster_seconds(seen.cluster)}
+    return Verdict({**broken, **promises(seen.cluster)}, times, _reruns(seen.ledger))
 
 
 def _each(builds: Iterable[Seen], check: Callable[[Seen], list[str]]) -> tuple[str, ...]:
@@ -152,7 +150,8 @@ def _wrong_rows(one: Seen) -> list[str]:
     counts = Counter(row.row for row in one.rows)
     doubled = sorted(row for row, count in counts.items() if count > 1)
     sentences = [f"{_name(one)} has rows {doubled} more than once."] if doubled else []
-    expected = {Work.ROWS: ROWS, Work.PROGRAM: PROGRAM_ROWS}.get(one.order.work, 0) if one.order else 0
+    known = {Work.ROWS: ROWS, Work.PROGRAM: PROGRAM_ROWS}
+    expected = known.get(one.order.work, one.order.rows) if one.order else 0
     if one.status.status == "Succeeded" and set(counts) != set(range(1, expected + 1)):
         sentences.append(f"{_name(one)} succeeded with {len(counts)} of {expected} rows.")
     told = one.status.rows
@@ -166,10 +165,15 @@ def _wrong_artifacts(one: Seen) -> list[str]:
     return [f"{_name(one)} has {path} {count} times." for path, count in counts.items() if count > 1]
 
 
+def lacks_lines(one: Seen) -> bool:
+    """Whether its log is not whole, or not yet: a fact about it may still be in a producer's hands."""
+    return bool(_wrong_log(one))
+
+
 def _wrong_log(one: Seen) -> list[str]:
     lines = Counter(line for line in one.log if line.startswith("line "))
     sentences = [f"{_name(one)} logs {line!r} {count} times." for line, count in lines.items() if count > 1]
-    made = one.order is not None and one.order.work not in {Work.ROWS, Work.PROGRAM}
+    made = one.order is not None and one.order.work not in {Work.ROWS, Work.PROGRAM, Work.MESSAGES}
     if one.status.status == "Succeeded" and made:
         last = one.status.attempts[-1]
         wanted = {f"line {last.job_id}/{last.number} {number}" for number in range(1, LOG_LINES + 1)}
@@ -235,7 +239,7 @@ def _strangers(builds: Sequence[Seen], ledger: Sequence[Entry]) -> tuple[str, ..
 
 def _undone(one: Seen, ledger: Mapping[str, Counter[str]]) -> list[str]:
     """What a build that succeeded says it did must have been done, by the attempt that succeeded."""
-    if one.status.status != "Succeeded" or one.order is None or one.order.work is Work.ROWS:
+    if one.status.status != "Succeeded" or one.order is None or one.order.work in {Work.ROWS, Work.MESSAGES}:
         return []
     did = ledger.get(one.status.execution_id, Counter())
     if one.order.work is Work.PROGRAM:

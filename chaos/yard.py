@@ -14,6 +14,7 @@ import asyncpg
 
 from buildyard.cli.local import Farm
 from buildyard.client import ProducerClient
+from chaos.cluster_site import Site, twin_farm
 from chaos.plan import MAX_ATTEMPTS
 from chaos.proxy import Proxy, proxied
 from chaos.servers import Server
@@ -55,6 +56,8 @@ class Yard:
     broker_proxy: Proxy | None = None
     store_proxy: Proxy | None = None
     own: Mapping[str, Server] = field(default_factory=dict)
+    site: Site | None = None
+    """Where workers are Jobs of a cluster."""
 
     @property
     def ledger(self) -> Path:
@@ -68,10 +71,11 @@ class Yard:
 
 
 @asynccontextmanager
-async def open_yard(folder: Path, servers: Servers | None) -> AsyncIterator[Yard]:
-    """Run a farm in `folder` for the length of the block."""
+async def open_yard(folder: Path, servers: Servers | None, site: Site | None = None) -> AsyncIterator[Yard]:
+    """Run a farm in `folder` for the length of the block; its workers are local processes, or those of a `site`."""
     pools = folder / "pools.toml"
-    pools.write_text(_POLICY)
+    if site is None:
+        pools.write_text(_POLICY)
     (folder / "ledger").touch()
     (folder / "repositories").mkdir()
     env = {**QUICK, "BUILDYARD_POOLS_FILE": str(pools), "BUILDYARD_GIT_LOCAL_ROOTS": str(folder / "repositories")}
@@ -85,10 +89,14 @@ async def open_yard(folder: Path, servers: Servers | None) -> AsyncIterator[Yard
             proxies = [await stack.enter_async_context(_before(url)) for url in (broker_url, store_url)]
             env["BUILDYARD_BROKER_URL"] = _through(broker_url, proxies[0])
             env["BUILDYARD_STORE_URL"] = _through(store_url, proxies[1])
-        farm = Farm(folder / "data", env=env, grace_seconds=10, say=_written_to(folder / "farm.log"))
-        await stack.enter_async_context(farm)
+        say = _written_to(folder / "farm.log")
+        if site is None:
+            running = Farm(folder / "data", env=env, grace_seconds=10, say=say)
+            farm = await stack.enter_async_context(running)
+        else:
+            farm = await stack.enter_async_context(twin_farm(site, folder, env, say))
         client = await stack.enter_async_context(ProducerClient(farm.api_url))
-        yield Yard(farm, client, folder, broker_url, proxies[0], proxies[1], servers.own if servers else {})
+        yield Yard(farm, client, folder, broker_url, proxies[0], proxies[1], servers.own if servers else {}, site)
 
 
 def servers_of_environment() -> Servers | None:
@@ -128,7 +136,7 @@ async def _database(server: str) -> AsyncIterator[str]:
 
 
 async def _ask(server: str, statement: str) -> None:
-    connection = await asyncpg.connect(server.replace("+asyncpg", "", 1), timeout=10)
+    connection = await asyncpg.connect(server.replace("+asyncpg", "", 1), timeout=60)
     try:
         await connection.execute(statement)
     finally:

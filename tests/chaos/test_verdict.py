@@ -11,9 +11,10 @@ import pytest
 
 from buildyard.contracts.api import ArtifactView, AttemptView, BuildStatus
 from buildyard.contracts.builds import RowResult
+from chaos.blow import Blow
 from chaos.plan import MAX_ATTEMPTS, Fault, Order, Work
 from chaos.projects import LOG_LINES, ROWS
-from chaos.verdict import Blow, Entry, Observed, Seen, judge
+from chaos.verdict import Entry, Observed, Seen, judge
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BUILD, BATCH, POISON, JOB, OTHER, KILLER, FILE = (
@@ -22,7 +23,14 @@ BUILD, BATCH, POISON, JOB, OTHER, KILLER, FILE = (
 QUICK, OF_ROWS, DEADLY = (
     Order(number, 0.0, work, None) for number, work in enumerate((Work.QUICK, Work.ROWS, Work.POISON), start=1)
 )
-COSTLY = (Fault.KILL_WORKER, Fault.TERM_WORKER, Fault.FREEZE_WORKER, Fault.KILL_ALL)
+COSTLY = (
+    Fault.KILL_WORKER,
+    Fault.TERM_WORKER,
+    Fault.FREEZE_WORKER,
+    Fault.KILL_ALL,
+    Fault.PREEMPT,
+    Fault.FORCE_DELETE,
+)
 ARTIFACT = ArtifactView(
     id=FILE,
     name="a",
