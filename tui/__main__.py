@@ -8,8 +8,12 @@ import os
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +22,7 @@ from buildyard.errors import InvalidSettings
 from buildyard.settings import load_settings
 from tui.configuration import configuration_file, load
 from tui.source import Source
+from tui.terminals import shows_colours, shows_utf8
 from tui.themes import theme_name
 
 if TYPE_CHECKING:
@@ -64,16 +69,16 @@ async def source_of(options: argparse.Namespace) -> Source:
         from tui.source.replay import Replay  # noqa: PLC0415
 
         return await Replay.of(options.replay)
+    return farm_of(options)
+
+
+def farm_of(options: argparse.Namespace) -> Source:
+    """The farm itself. Raises InvalidSettings."""
     from tui.source.live import LiveSource  # noqa: PLC0415
 
     given = {"api_url": options.api_url, "scaler_url": options.scaler_url}
     settings = load_settings(**{name: value for name, value in given.items() if value})
     return LiveSource(settings.api, settings.scaler, settings.token)
-
-
-def shows_utf8() -> bool:
-    """Whether standard output is written as UTF-8."""
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -86,7 +91,8 @@ async def run(options: argparse.Namespace) -> int:
         from tui.once import print_once  # noqa: PLC0415 - needs no Textual app
 
         width = shutil.get_terminal_size((120, 40)).columns
-        await print_once(source, as_json=options.json, again=options.watch, width=width, utf8=shows_utf8())
+        utf8 = shows_utf8(sys.stdout.encoding or "", os.environ)
+        await print_once(source, as_json=options.json, again=options.watch, width=width, utf8=utf8)
         return OK
     if options.browser:
         _end_with_parent()
@@ -96,8 +102,12 @@ async def run(options: argparse.Namespace) -> int:
         )
     from tui.app import FarmApp  # noqa: PLC0415 - Textual is not needed for the other ways
 
-    utf8 = options.browser or shows_utf8()
-    app = FarmApp(source, configuration, slow=options.slow, writable=options.write, utf8=utf8)
+    utf8 = options.browser or shows_utf8(sys.stderr.encoding or "", os.environ)  # where Textual writes
+    colours = options.browser or shows_colours(os.environ, sys.stdout.fileno())
+    live = partial(farm_of, options) if options.replay is not None else None
+    app = FarmApp(
+        source, configuration, slow=options.slow, writable=options.write, utf8=utf8, colours=colours, live=live
+    )
     ended = _Ended(app)
     ended.listen()
     await app.run_async()
@@ -117,27 +127,45 @@ def _end_with_parent() -> None:
 
 
 class _Ended:
-    """Signals that ask for the end: the app leaves in order, so that the terminal is as it was."""
+    """Signals that ask for the end, and a terminal that is gone: the app leaves in order, within bounded time.
+
+    Who writes to a terminal that is gone may be blocked for ever, the event loop with it. So nothing here waits for
+    the loop: signals are heard between two steps of the interpreter, and threads look at the terminal and at the time.
+    """
 
     def __init__(self, app: FarmApp) -> None:
         self._app = app
+        self._loop = asyncio.get_running_loop()
         self.code = OK
 
     def listen(self) -> None:
         """From now on."""
-        loop = asyncio.get_running_loop()
         for name, code in (("SIGHUP", _HUNG_UP), ("SIGTERM", 128 + 15), ("SIGINT", INTERRUPTED)):
             number = getattr(signal, name, None)
             if number is not None:
-                loop.add_signal_handler(number, self._end, code)
+                signal.signal(number, partial(self._told, code))
+        if not self._app.is_web:
+            threading.Thread(target=self._watch, name="terminal", daemon=True).start()
 
-    def _end(self, code: int) -> None:
+    def _told(self, code: int, _number: int, _frame: object) -> None:
         if code == INTERRUPTED and self._app.paging:
             return  # ctrl-C is the pager's own affair while it has the terminal
+        self._end(code)
+
+    def _watch(self) -> None:
+        """A terminal that is gone says so by a signal only to whom it is the controlling one."""
+        terminal = sys.__stdin__.fileno() if sys.__stdin__ else 0
+        while os.isatty(terminal):
+            time.sleep(_LOOK_SECONDS)
+        self._end(_HUNG_UP)
+
+    def _end(self, code: int) -> None:
         self.code = code
-        self._app.exit()
-        # A terminal that is gone can block whoever writes to it: nothing may stay behind.
-        asyncio.get_running_loop().call_later(_MOST_SECONDS_TO_END, os._exit, code)
+        last = threading.Timer(_MOST_SECONDS_TO_END, os._exit, (code,))
+        last.daemon = True
+        last.start()
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._app.exit)
 
 
 def main() -> None:

@@ -46,6 +46,8 @@ class FarmApp(TravellingApp):
         slow: draw once a second at most, for slow links.
         writable: whether the farm may be changed from here.
         utf8: whether the terminal shows more than ASCII.
+        colours: whether it shows colours.
+        live: makes the source of the farm itself, where `source` is a recording.
     """
 
     TITLE = "Buildyard"
@@ -69,15 +71,17 @@ class FarmApp(TravellingApp):
         slow: bool = False,
         writable: bool = False,
         utf8: bool = True,
+        colours: bool = True,
+        live: Callable[[], Source] | None = None,
     ) -> None:
-        super().__init__(source)
+        super().__init__(source, live)
         self.animation_level = "none"
         self.configuration = configuration or Configuration()
         self.keymap = self.configuration.keymap()
         self.writable = writable
         self.acting = Acting(self)
         self.faults = Faults()
-        self.utf8 = utf8
+        self.utf8, self.colours = utf8, colours
         self.slow_seconds = SLOW_SECONDS if slow else 0.0
         self.there = screens.available()
         self.paused = False
@@ -134,6 +138,11 @@ class FarmApp(TravellingApp):
     def on_panel_failed(self, message: Panel.Failed) -> None:
         """A panel shows it; what to send is kept."""
         self.note_fault(f"the panel {message.panel.title}", message.error)
+
+    def begin(self, source: Source) -> None:
+        """Show another source: its time is another one."""
+        self._began = None
+        super().begin(source)
 
     def seconds_open(self, now: datetime) -> float:
         """Seconds since the app began, of the source's time."""
@@ -226,9 +235,8 @@ class FarmApp(TravellingApp):
         words = ["paused"] if self.paused else []
         if self.tape is not None:
             words.append("full" if self.tape.full else "recording")
-        if isinstance(self.source, Seekable):
-            shown = "past" if self.looks_back else "replay"
-            words.append(f"{shown} paused" if self.source.paused else shown)
+        if when := self.where_in_time():
+            words.append(when)
         if under_way := self.acting.activity.under_way:
             words.append(f"acting {under_way}")
         words.append("RW" if self.acting.allowed else "RO")
@@ -256,7 +264,8 @@ class FarmApp(TravellingApp):
             return not isinstance(self.source, Advising)
         if command.id in {"time.record", "time.save"}:
             return self.is_web or isinstance(self.present, Seekable)
-        return command.id in {"time.forward", "time.live"} and not isinstance(self.source, Seekable)
+        forward = {"time.forward", "time.far_forward", "time.live"}
+        return command.id in forward and not isinstance(self.source, Seekable)
 
     def exported(self) -> Exported | None:
         """What the focused panel has to take out."""
@@ -290,8 +299,11 @@ class FarmApp(TravellingApp):
             self._show(self._history.pop())
 
     def do_look_pause(self) -> None:
-        """Hold the display, or let it go on."""
-        self.paused = not self.paused
+        """Hold the display, or the tape of a recording; or let it go on."""
+        if isinstance(self.source, Seekable) and not self.paused:
+            self.source.pause(paused=not self.source.paused)
+        else:
+            self.paused = not self.paused
         self._all_changed = self._all_changed or not self.paused
         if (screen := self.farm_screen) is not None:
             screen.refresh_states()

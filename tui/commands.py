@@ -152,7 +152,7 @@ _LOOK = (
         ("look.pager", "ctrl+o", "Pager", "Open the log, or what is known of this, in your pager.", 0),
         ("look.save", "S", "Save", "Write the log, filtered or all, or what is known of this, to a file.", 0),
         ("look.zoom", "z", "Zoom", "Give the panel the whole screen, or take it back.", 0),
-        ("look.pause", "p", "Pause display", "Hold the display still; nothing is lost meanwhile.", 0),
+        ("look.pause", "p", "Pause display", "Hold the display still, or the tape; nothing is lost meanwhile.", 0),
     ),
     *_in(
         ["table"],
@@ -238,7 +238,9 @@ _TIME = _of(
     ("time.save", "W", "Save incident", "Write the last minutes to a file that others can open.", 0),
     ("time.back", "<", "Back in time", "Ten seconds back, also in a live farm: its last minutes are kept.", 0),
     ("time.forward", ">", "Forward in time", "Ten seconds forward.", 0),
-    ("time.live", "V", "Back to live", "Show what is now; of a recording its end.", 0),
+    ("time.far_back", "{", "Far back in time", "Five minutes back.", 0),
+    ("time.far_forward", "}", "Far forward in time", "Five minutes forward.", 0),
+    ("time.live", "V", "Back to live", "Show the farm as it is now, also from a recording.", 0),
 )
 _PROGRAM = _of(
     "Program",

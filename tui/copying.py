@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from tui.state import Ref, Store
 
 _ANY: TypeAdapter[object] = TypeAdapter(object)
+_PACKED: dict[str, Any] = {"packed": True, "decision": {"packed": True}}
+"""Bytes that stand for a decision, alone or as the last one about a pool."""
 _OBEYED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -26,7 +29,7 @@ def as_json(store: Store, ref: Ref) -> str:
         "dead": store.dead.get(ref.id),
         "source": store.sources.get(ref.id),
     }.get(ref.kind)
-    return "" if found is None else _indented(_ANY.dump_json(found, exclude={"packed"}, by_alias=True))
+    return "" if found is None else _indented(_ANY.dump_json(found, exclude=_PACKED, by_alias=True))
 
 
 def _indented(text: str | bytes) -> str:

@@ -94,7 +94,6 @@ DECISION_MARKS = _marks(
     ("burst", "⇈", "A", "active"),
     ("first_worker", "↑", "^", "active"),
     ("waited_too_long", "↟", "w", "active"),
-    ("drain_target", "⇑", "D", "active"),
     ("drain_target", "⇡", "d", "active"),
     ("steady", "=", "=", "plain"),
     ("workers_coming", "◌", ",", "waiting"),

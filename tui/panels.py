@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -17,12 +17,22 @@ from tui import commands
 from tui.faults import told
 from tui.format import Tone, age
 from tui.state import Ref
-from tui.state.events import SourceName, SourceSeen
+from tui.state.events import (
+    AgentsSeen,
+    BuildsSeen,
+    DeadSeen,
+    DecisionsSeen,
+    PartSeen,
+    PoolsSeen,
+    SourceName,
+    SourceSeen,
+    WorkersSeen,
+)
 from tui.widgets.line_view import LineView
 
 Changed = frozenset[Ref] | None
 """What changed since the last call; None: everything may have."""
-Condition = Literal["loading", "well", "stale", "down", "unreached", "failed"]
+Condition = Literal["loading", "well", "stale", "down", "unreached", "withheld", "partly", "failed"]
 _WORST: tuple[Condition, ...] = ("well", "stale", "down")
 
 
@@ -38,6 +48,15 @@ class PanelState:
 
 
 WELL = PanelState("well")
+_PARTS: Mapping[type, str] = {
+    PoolsSeen: "producer/pools",
+    BuildsSeen: "producer/newest",
+    AgentsSeen: "producer/agents",
+    DeadSeen: "producer/dead",
+    WorkersSeen: "scaler/workers",
+    DecisionsSeen: "scaler/decisions",
+}
+"""Which part of what a source tells brings events of a type."""
 _AFTER_A_FAULT = "The others go on. R tries it again; `Report a fault`, by : and its name, tells what to send."
 
 
@@ -48,6 +67,7 @@ def panel_state(
     *,
     loaded: bool = True,
     waited: float = 0.0,
+    withheld: Sequence[PartSeen] = (),
 ) -> PanelState:
     """The state of a panel from the connections that it needs.
 
@@ -57,20 +77,38 @@ def panel_state(
         now: the source's time.
         loaded: whether what it shows was ever read.
         waited: seconds since the panel began to wait.
+        withheld: parts of what it shows that are not told.
     """
     seen = [known[name] for name in needed if name in known]
     for one in seen:
         if one.last_ok is None and one.connection == "down":
             return PanelState("unreached", "never connected", "bad", _unreached(one, now))
+    if withheld and not loaded:
+        return _withheld(withheld)
     if not loaded or len(seen) < len(needed) or any(one.last_ok is None for one in seen):
         return PanelState("loading", "loading", "waiting", ((f"loading … {age(waited)}", "muted"),))
     worst = max(seen, key=lambda one: _grade(one.connection), default=None)
     if worst is None or worst.connection not in {"stale", "down"}:
-        return WELL
+        return PanelState("partly", f"in part: {withheld[0].cause}", "warning") if withheld else WELL
     silent = age((now - worst.last_ok).total_seconds()) if worst.last_ok else "?"
     if worst.connection == "stale":
         return PanelState("stale", f"STALE {silent}", "warning")
     return PanelState("down", f"DOWN {silent} · {_retry(worst, now)} · {worst.cause}", "bad")
+
+
+def _withheld(parts: Sequence[PartSeen]) -> PanelState:
+    """What stands in place of data that are not told."""
+    forbidden = any(one.forbidden for one in parts)
+    lines: list[tuple[str, Tone]] = []
+    for one in parts:
+        said = "You may not see this" if one.forbidden else f"The {one.source} does not tell this"
+        lines.append((f"{said}: {one.cause}", "warning"))
+        if one.remedy:
+            lines.append((one.remedy, "plain"))
+    if not forbidden:
+        lines.append(("It may be of another version: `buildyard doctor` compares them.", "plain"))
+    lines.append(("It is asked again every half minute.", "muted"))
+    return PanelState("withheld", "NOT PERMITTED" if forbidden else "NOT TOLD", "warning", tuple(lines))
 
 
 def _grade(connection: str) -> int:
@@ -203,6 +241,11 @@ class Panel(Vertical):
     def failure(self) -> str:
         """What went wrong in it; "" while nothing did."""
         return self._drawing_failure or self._update_failure
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of what sources tell that it shows."""
+        return tuple(_PARTS[kind] for kind in self.needs if kind in _PARTS)
 
     def update_safely(self, changed: Changed) -> None:
         """Bring the content up to date; a fault stays in this panel."""

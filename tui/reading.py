@@ -6,6 +6,7 @@ one looks back: then the farm is read on, into its own store, and nothing of it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from textual import work
@@ -31,8 +32,10 @@ class Known:
 class ReadingApp(ExportingApp):
     """An app over a source, which can look back."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, live: Callable[[], Source] | None = None) -> None:
         super().__init__()
+        self.live = live
+        """Makes the source of the farm itself, where `source` is a recording."""
         self.present = source
         self.source = source
         self.known = self._of_present = Known()
@@ -67,6 +70,14 @@ class ReadingApp(ExportingApp):
         raise NotImplementedError
 
     # ---------------------------------------------------------------- the present
+
+    def begin(self, source: Source) -> None:
+        """Show another source in place of the one the dashboard was started over."""
+        self.present = self.source = source
+        self.known = self._of_present = Known()
+        self._changed.clear()
+        self._all_changed = True
+        self.read_present()
 
     @work(exclusive=True, group="present", exit_on_error=False)
     async def read_present(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import nlargest
 
+from buildyard.contracts.scaling import PendingCode
 from tui import format as shown
 from tui.format import Tone
 from tui.state import Ref, Store
@@ -143,6 +144,8 @@ def _of_sources(store: Store, now: datetime) -> Iterator[Concern]:
             silent = "" if seen.last_ok is None else f" for {shown.since(seen.last_ok, now)}"
             tone: Tone = "bad" if seen.connection == "down" else "warning"
             yield Concern(tone, f"{name} {seen.connection}{silent}: {seen.cause}", Ref("source", name))
+    for part in store.withheld.values():
+        yield Concern("warning", f"{part.source}, in part: {part.cause}", Ref("source", part.source))
     for name, health in store.health.items():
         for check in health.checks:
             if not check.ok:
@@ -176,6 +179,22 @@ def _of_agents(store: Store) -> Iterator[Concern]:
         tone: Tone = "bad" if agent.state == "Lost" else "warning"
         why = f": {agent.detail}" if agent.detail else ""
         yield Concern(tone, f"agent {agent.name} {agent.state.lower()}{why}", Ref("agent", agent.name))
+    yield from _of_pending(store)
+
+
+def _of_pending(store: Store) -> Iterator[Concern]:
+    """Workers that their platform does not begin to run, once for each pool and cause."""
+    waiting: dict[tuple[str, str], list[AgentRow]] = {}
+    for agent in store.agents.values():
+        code = agent.worker.pending_code if agent.worker else None
+        if agent.state == "Pending" and code not in {None, PendingCode.STARTING}:
+            waiting.setdefault((agent.pool, str(code)), []).append(agent)
+    for agents in waiting.values():
+        first = min(agents, key=lambda agent: agent.name)
+        assert first.worker is not None
+        more = f" and {len(agents) - 1} more" if agents[1:] else ""
+        text = f"agent {first.name}{more} cannot start: {first.worker.pending_reason or first.worker.pending_code}"
+        yield Concern("warning", text, Ref("agent", first.name))
 
 
 def _newest_last(agent: AgentRow) -> tuple[bool, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from buildyard.errors import BuildyardError
+from tui.format import age
 from tui.reading import ReadingApp
 from tui.source import Seekable
 from tui.source.replay import Replay
 from tui.tape import Tape
 
-_STEP = timedelta(seconds=10)
+_STEP, _FAR = timedelta(seconds=10), timedelta(minutes=5)
 
 
 class TravellingApp(ReadingApp):
@@ -61,26 +63,52 @@ class TravellingApp(ReadingApp):
 
     def do_time_back(self) -> None:
         """Ten seconds back."""
-        if isinstance(self.source, Seekable):
-            self._step(-_STEP)
-        elif self.black_box is not None:
-            now = self.present.now()
-            past = Replay(self.black_box.recording(), title=self.present.title)
-            past.seek(now - _STEP)
-            self.show_past(past)
+        self._step(-_STEP)
 
     def do_time_forward(self) -> None:
         """Ten seconds forward."""
         self._step(_STEP)
 
+    def do_time_far_back(self) -> None:
+        """Five minutes back."""
+        self._step(-_FAR)
+
+    def do_time_far_forward(self) -> None:
+        """Five minutes forward."""
+        self._step(_FAR)
+
     def do_time_live(self) -> None:
-        """What is now; of a recording, which has no now, its end."""
+        """The farm as it is now; where a recording knows of none, its end."""
         if self.looks_back:
             self.show_present()
         elif isinstance(self.source, Seekable):
-            self.source.seek(self.source.span[1])
-            self.tell("This is the end of the recording. `buildyard tui` shows a farm as it is now.")
+            if self.live is None:
+                self.source.seek(self.source.span[1])
+                self.tell("This is the end of the recording. `buildyard tui` shows a farm as it is now.")
+                return
+            try:
+                farm = self.live()
+            except BuildyardError as error:
+                self.tell(" ".join(part for part in (str(error), error.remedy) if part))
+                return
+            self.tell(f"This is {farm.title} as it is now. `buildyard tui --replay` plays the recording again.")
+            self.begin(farm)
+
+    def where_in_time(self) -> str:
+        """What the header tells of a source that moves in time; "" for one that does not."""
+        if not isinstance(self.source, Seekable):
+            return ""
+        paused = " paused" if self.source.paused else ""
+        first, last = self.source.span
+        if self.looks_back:
+            return f"past -{age((self.present.now() - self.source.now()).total_seconds())}{paused}"
+        at, whole = self.source.now() - first, last - first
+        return f"replay {age(at.total_seconds())}/{age(whole.total_seconds())}{paused}"
 
     def _step(self, by: timedelta) -> None:
         if isinstance(self.source, Seekable):
             self.source.seek(self.source.now() + by)
+        elif self.black_box is not None and by < timedelta():
+            past = Replay(self.black_box.recording(), title=self.present.title)
+            past.seek(self.present.now() + by)
+            self.show_past(past)

@@ -7,8 +7,11 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.color import Color
+from textual.filter import LineFilter, Monochrome
 
 from tui import themes
+from tui.plain_terminals import AsciiOnly, Uncoloured
 from tui.screens.menus import Choice, Menu, Prompt
 
 
@@ -17,8 +20,28 @@ class WindowedApp(App[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "copy_or_quit", "Quit", priority=True, show=False)]
 
+    utf8 = True
+    """Whether the terminal shows more than ASCII."""
+    colours = True
+    """Whether it shows colours, and its user wants them."""
     mouse_freed = False
     """Whether the terminal has the mouse."""
+    _plain_filters: Sequence[LineFilter] = ()
+    _plain_for = ""
+    """The theme that they are for."""
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What is drawn goes through these: only what the terminal can show comes out."""
+        if self.utf8 and self.colours:
+            return super().get_line_filters()
+        if self._plain_for != self.theme:
+            self._plain_for = self.theme
+            found = [*super().get_line_filters()]
+            if not self.colours:
+                found = [one for one in found if not isinstance(one, Monochrome)]  # greys are colours too
+                found.append(Uncoloured(Color.parse(self.current_theme.surface or "#000000")))
+            self._plain_filters = found if self.utf8 else [*found, AsciiOnly()]
+        return self._plain_filters
 
     def tell(self, sentence: str) -> None:
         """Show a sentence for a while; it may come from anywhere."""

@@ -22,3 +22,11 @@ def test_nothing_in_it_is_obeyed_by_a_terminal(said: str) -> None:
 
     assert said in json.dumps(json.loads(text), ensure_ascii=False)
     assert not set(text) & set("\x7f\x9b\x9d\u202e\u200b\u2028")
+
+
+def test_a_pool_is_told_with_the_last_decision_about_it() -> None:
+    store = Store()
+    store.apply(e.DecisionsSeen((s.decision(3),)))
+    told = json.loads(as_json(store, Ref("pool", "linux")))
+    assert told["decision"]["number"] == 3
+    assert "packed" not in told["decision"]

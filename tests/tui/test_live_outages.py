@@ -71,7 +71,7 @@ async def watched(yard: Yard) -> AsyncIterator[Watched]:
     async with source:
         task = asyncio.create_task(it.read())
         yield it
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
 
 
 def pid_of(yard: Yard, part: str) -> int:
@@ -129,7 +129,7 @@ async def test_a_producer_that_hangs_is_stale_soon_and_live_soon_after(yard: Yar
         try:
             stale = await it.connection("producer", "stale")
             assert stale - frozen < 5 * SLACK, it.changes[-40:]
-            assert it.store.sources["scaler"].connection == "connected"
+            await it.until(lambda: it.store.sources["scaler"].connection == "connected")  # it may look late here too
         finally:
             os.kill(pid, signal.SIGCONT)
         thawed = monotonic()

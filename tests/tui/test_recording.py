@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from buildyard.errors import InvalidRequest
 from tests.tui import samples as s
+from tests.tui.screens.builds_farm import diagnostic
 from tui import recording
 from tui.recording import Recorder, decoded, encoded, opened, without_secrets
 from tui.source.demo import DemoSource
@@ -55,7 +56,9 @@ def test_every_kind_of_event_is_read_back_as_it_was_written() -> None:
     told += [
         e.BuildGone(s.at(1), s.identifier(1)),
         e.ArtifactsSeen(s.at(1), s.identifier(1), ()),
+        e.DiagnosticsSeen(s.at(1), s.identifier(1), (diagnostic(),)),
         e.LogEnded("build/x"),
+        e.PartSeen("scaler", s.at(1), "scaler/workers", "No.", "Ask.", forbidden=True),
         e.LogBroke("build/x", s.at(1), "broke", None),
         e.LogSeen("agent/x", (e.LogLine("a\x1b[31mb\ud7ff", None),)),
     ]

@@ -47,7 +47,11 @@ async def yard(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Yard]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["live", "replay", "demo"])
 async def case(request: pytest.FixtureRequest, yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> Case:
     if request.param == "live":
-        build = await yard.submit(make_project(f"for i in $$(seq {LINES}); do echo line $$i; done"))
+        build = await yard.submit(
+            make_project(
+                f"echo 'main.c:3:5: warning: unused [-Wunused]'; for i in $$(seq {LINES}); do echo line $$i; done"
+            )
+        )
         await yard.end(build)
         return Case(lambda: LiveSource(yard.farm.api_url, yard.farm.scaler_url), e.log_of_build(build), build)
     if request.param == "replay":
@@ -97,7 +101,7 @@ async def reading(source: Source, store: Store) -> AsyncIterator[asyncio.Event]:
     async with source:
         task = asyncio.create_task(read())
         yield news
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
 
 
 async def until(condition: Callable[[], bool], news: asyncio.Event) -> None:
@@ -138,6 +142,8 @@ async def test_what_is_looked_at_is_told_in_full_with_every_line_of_its_log(case
         assert numbers == list(range(1, len(numbers) + 1))
         assert store.logs[case.stream].missing == 0
         await until(lambda: case.build in store.artifacts or store.builds[case.build].status != "Succeeded", news)
+        await until(lambda: bool(store.diagnostics.get(case.build)), news)
+        assert all(one.place.count(":") == 2 for one in store.diagnostics[case.build])
 
 
 async def test_what_is_not_looked_at_any_more_is_told_no_more(case: Case) -> None:

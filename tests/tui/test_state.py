@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buildyard.contracts.diagnostics import StageDiagnostic
 from buildyard.contracts.events import BuildEvent, EventType
 from tests.tui import samples as s
 from tui.state import Bounds, Ref, Store
@@ -106,6 +107,23 @@ EVENTS = st.one_of(
         st.sampled_from(["build/a", "agent/c"]),
         st.one_of(st.none(), st.integers(0, 3)),
     ),
+    st.builds(
+        lambda n, texts: e.DiagnosticsSeen(
+            s.at(1),
+            s.identifier(n),
+            tuple(
+                StageDiagnostic(severity="error", file="a.c", message=text, stage="Build", job_id=s.identifier(1))
+                for text in texts
+            ),
+        ),
+        NUMBERS,
+        st.lists(st.sampled_from(["one", "two"]), max_size=2),
+    ),
+    st.builds(
+        lambda name, cause: e.PartSeen("scaler", s.at(1), name, cause),
+        st.sampled_from(["scaler/workers", "log/agent/c", "build/a"]),
+        st.sampled_from(["", "No."]),
+    ),
     st.sampled_from([e.LogEnded("build/a"), object(), "an event of a newer version", None]),
 )  # fmt: skip
 SMALL = Bounds(
@@ -131,6 +149,8 @@ def check(store: Store, bounds: Bounds) -> None:
     assert len(store.agents) <= 2 * bounds.agents
     assert len(store.pools) <= bounds.pools
     assert len(store.decisions) <= bounds.decisions
+    assert len(store.diagnostics) <= bounds.details
+    assert len(store.withheld) <= bounds.details
     assert len(store.logs.names()) <= bounds.log_streams
     assert sum(len(store.logs[name]) for name in store.logs.names()) <= bounds.log_lines_in_all
     assert list(store.decisions) == sorted(store.decisions)

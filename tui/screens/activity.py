@@ -9,20 +9,20 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.activity import MARKS, Activity, Entry
 from tui.format import clock
 from tui.safe_text import plain
+from tui.screens.menus import Window
 
 NOTHING = "Nothing was done from here."
 _LOOK_SECONDS = 0.25
 _MOST_SHOWN = 500
 
 
-class ActivityWindow(ModalScreen[str | None]):
+class ActivityWindow(Window[str | None]):
     """The orders and their outcomes, the newest first, as they come; gives the key of the one chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

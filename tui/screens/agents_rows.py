@@ -105,8 +105,15 @@ def agent_columns(*, utf8: bool = True) -> list[Column[AgentLine]]:
         _timed("age", "age", lambda line: line.age, lambda seconds: Cell(shown.age(seconds), "muted"), priority=2),
         Column("host", "host", lambda line: Cell(line.agent.view.hostname if line.agent.view else ""), 12, priority=2),
         Column("version", "version", _version, 9, priority=1),
-        Column("why", "why", lambda line: Cell(line.agent.detail, "muted"), 14, grow=True, priority=1),
+        Column("why", "why", _why, 14, grow=True, priority=1),
     ]
+
+
+def _why(line: AgentLine) -> Cell:
+    worker = line.agent.worker
+    if line.agent.detail or worker is None:
+        return Cell(line.agent.detail, "muted")
+    return Cell(worker.pending_reason, "warning")
 
 
 def _timed(

@@ -16,10 +16,12 @@ from tui import acting, commands
 from tui.commands import Command, Place
 from tui.faults import told
 from tui.header import Footer, Header
+from tui.narrow import NarrowCompositor
 from tui.panels import Changed, Panel, panel_state
 from tui.screens import log_commands, table_commands
 from tui.source import NOTHING_WATCHED, Interest, Source
 from tui.state import Ref, Store
+from tui.state.events import PartSeen, part_of_build, part_of_log
 from tui.state.related import related
 from tui.widgets.columns import Layout
 from tui.widgets.line_view import LineView
@@ -54,6 +56,10 @@ class FarmScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._compositor = NarrowCompositor()
+        self._panels: tuple[Panel, ...] = ()
+        self._ends: tuple[Header, Footer] | None = None
+        """The first and the last line, once there are panels: looking for them at each change would cost most of it."""
         self.zoomed = False
         self._current: Panel | None = None
 
@@ -127,6 +133,8 @@ class FarmScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Everything is new."""
+        self._panels = tuple(self.query(Panel))
+        self._ends = self.query_one(Header), self.query_one(Footer)
         for view in self.query(LineView):
             view.slow_seconds = self.farm.slow_seconds
         panels = self.all_panels()
@@ -138,7 +146,7 @@ class FarmScreen(Screen[None]):
 
     def all_panels(self) -> list[Panel]:
         """The panels in order."""
-        return list(self.query(Panel))
+        return list(self._panels or self.query(Panel))
 
     def refresh_changed(self, changed: Changed) -> None:
         """Bring the panels up to date, each by itself."""
@@ -156,19 +164,33 @@ class FarmScreen(Screen[None]):
         now = self.source.now()
         for panel in self.all_panels():
             loaded = not panel.needs or any(kind in self.farm.heard for kind in panel.needs)
-            state = panel_state(
-                panel.sources, self.store.sources, now, loaded=loaded, waited=self.farm.seconds_open(now)
-            )
-            panel.show_state(state)
-        for header in self.query(Header):  # there is none while the screen comes or goes
-            header.show(self.farm.header_line())
+            withheld = self._withheld(panel)
+            if withheld and isinstance(panel.content, LogPane):
+                loaded = bool(len(panel.content.reader.ring))
+            waited = self.farm.seconds_open(now)
+            known = self.store.sources
+            panel.show_state(panel_state(panel.sources, known, now, loaded=loaded, waited=waited, withheld=withheld))
+        if self._ends is not None and self.is_attached:  # there is none while the screen comes or goes
+            self._ends[0].show(self.farm.header_line())
         self.refresh_footer()
+
+    def _withheld(self, panel: Panel) -> list[PartSeen]:
+        """What of a panel's data is not told; nearly always nothing."""
+        there = self.store.withheld
+        if not there:
+            return []
+        parts, looked_at = [*panel.parts], self.interest()
+        if panel.kind == "log":
+            parts += map(part_of_log, sorted(looked_at.logs))
+        elif panel.kind in {"tree", "text"}:
+            parts += map(part_of_build, sorted(looked_at.builds))
+        return [there[part] for part in parts if part in there]
 
     def refresh_footer(self) -> None:
         """The keys of the focused panel."""
         keys = [(key, command) for key, command in self.farm.keymap.footer(self.place) if self.can(command)]
-        for footer in self.query(Footer):
-            footer.show(keys)
+        if self._ends is not None and self.is_attached:
+            self._ends[1].show(keys)
 
     # ---------------------------------------------------------------- focus, zoom and size
 

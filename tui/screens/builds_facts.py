@@ -7,7 +7,8 @@ from datetime import datetime
 
 from buildyard.contracts.api import ArtifactView, AttemptView, BuildStatus
 from buildyard.contracts.builds import TestSummary
-from tui.format import NONE, count, day_and_clock, duration, mark, short_id, since, size
+from buildyard.contracts.diagnostics import StageDiagnostic
+from tui.format import NONE, Tone, count, day_and_clock, duration, mark, short_id, since, size
 from tui.screens.builds_table import seconds_of
 from tui.screens.builds_waiting import why_it_waits
 from tui.state import Store
@@ -15,7 +16,7 @@ from tui.state.rows import BuildRow, DecisionRow
 from tui.widgets.facts import Fact, heading
 
 MOST_LISTED = 100
-"""Of failed tests, warnings, artifacts and attempts each; how many more there are is told."""
+"""Of failed tests, warnings, what compilers said, artifacts and attempts each; how many more there are is told."""
 _BELOW = " "
 """The label of what stands under a value."""
 
@@ -35,6 +36,7 @@ def build_facts(store: Store, build_id: str, now: datetime, *, utf8: bool = True
     else:
         facts += _tests(detail.tests)
         facts += _warnings(detail.warnings)
+    facts += _findings(build, store.diagnostics.get(build_id))
     facts += _artifacts(store.artifacts.get(build_id), build, detail)
     facts += _attempts(detail.attempts if detail else (), now, utf8=utf8)
     facts += _what_it_is(build, detail)
@@ -95,6 +97,28 @@ def _warnings(warnings: Sequence[str]) -> Iterator[Fact]:
     yield Fact("warnings", count(len(warnings)), "warning")
     yield from (Fact(_BELOW, warning, "warning") for warning in warnings[:MOST_LISTED])
     yield from _more(len(warnings))
+
+
+def _findings(build: BuildRow, found: Sequence[StageDiagnostic] | None) -> Iterator[Fact]:
+    """What compilers said, with its places; the stages count it all, of each stage only the first ones are told."""
+    if not found:
+        return
+    errors = max(sum(one.errors for one in build.stages), sum(one.severity == "error" for one in found))
+    warnings = max(sum(one.warnings for one in build.stages), len(found) - errors)
+    yield Fact("findings", f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}", _grave(bool(errors)))
+    for one in found[:MOST_LISTED]:
+        code = f" [{one.code}]" if one.code else ""
+        yield Fact(f"  {one.severity}", f"{one.place}: {one.message}{code}", _grave(one.severity == "error"))
+    if more := errors + warnings - len(found[:MOST_LISTED]):
+        yield Fact(_BELOW, f"and {count(more)} more in the log", "muted")
+
+
+def _grave(bad: bool) -> Tone:  # noqa: FBT001 - one of two
+    return "bad" if bad else "warning"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _artifacts(artifacts: Sequence[ArtifactView] | None, build: BuildRow, detail: BuildStatus | None) -> Iterator[Fact]:

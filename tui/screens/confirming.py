@@ -8,11 +8,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from tui.proposals import Proposal
 from tui.safe_text import plain
+from tui.screens.menus import Line, Window
 
 MOST_REASON = 500
 _HINTS = {
@@ -22,7 +22,7 @@ _HINTS = {
 }
 
 
-class Confirm(ModalScreen[str | None]):
+class Confirm(Window[str | None]):
     """Shows a proposal; gives the reason typed ("" where none is asked for), None when nothing is to be done."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss(None)", "Do nothing")]
@@ -50,7 +50,7 @@ class Confirm(ModalScreen[str | None]):
             yield Static(Text(f"{shown.call}, {_times(len(shown.targets))}"), classes="confirm--note")
             if shown.reason != "none":
                 yield Static(Text("Reason, for whoever asks later:"), classes="confirm--note")
-                yield Input(max_length=MOST_REASON, id="reason")
+                yield Line(max_length=MOST_REASON, id="reason")
             yield Static("", classes="confirm--wrong")
             with Horizontal():
                 yield Button("Do nothing", id="leave", compact=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from rich.console import RenderableType
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.reactive import reactive
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.safe_text import plain
+
+Result = TypeVar("Result")
 
 
 class Choice(NamedTuple):
@@ -24,7 +28,32 @@ class Choice(NamedTuple):
     text: str
 
 
-class Menu(ModalScreen[str | None]):
+class Line(Input):
+    """A line to type, whose cursor stands still: nothing here moves by itself."""
+
+    cursor_blink = reactive(default=False, init=False)
+
+
+class Window(ModalScreen[Result]):
+    """A window that is closed once.
+
+    Of two keys that come together, such as enter twice, the second reaches it too: Textual would then take away the
+    screen below.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """Close it with a result."""
+        if self._closed:
+            return AwaitComplete()
+        self._closed = True
+        return super().dismiss(result)
+
+
+class Menu(Window[str | None]):
     """Choose one of some lines; gives its value, None when nothing was chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -58,7 +87,7 @@ class Menu(ModalScreen[str | None]):
         self.query_one(OptionList).action_cursor_up()
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(Window[str | None]):
     """Type a line at the bottom; `typing` is told of each change, escape gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "dismiss", "Close")]
@@ -71,7 +100,7 @@ class Prompt(ModalScreen[str | None]):
         """The title, the line and what can be typed."""
         with Vertical(classes="prompt"):
             yield Static(Text(f"{self._title}: {self._hint}"), classes="window--title")
-            yield Input(self._value)
+            yield Line(self._value)
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """What is typed counts at once."""
@@ -84,7 +113,7 @@ class Prompt(ModalScreen[str | None]):
         self.dismiss(message.value)
 
 
-class Page(ModalScreen[None]):
+class Page(Window[None]):
     """Lines to read."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -116,7 +145,7 @@ class Page(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
 
-class Palette(ModalScreen[str | None]):
+class Palette(Window[str | None]):
     """Type a part of a name, choose what is meant. `found` gives the choices for what was typed, at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -133,7 +162,7 @@ class Palette(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The line and the choices."""
         with Vertical(classes="window -page"):
-            yield Input(placeholder="a build, agent or queue (b: a: q:), or a command")
+            yield Line(placeholder="a build, agent or queue (b: a: q:), or a command")
             yield OptionList()
 
     def on_mount(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from textual.app import ComposeResult
@@ -31,9 +31,10 @@ _SIGNS = {"bad": ("‼", "!"), "warning": ("△", "^")}
 
 @dataclass
 class Listed(Generic[Row]):
-    """Few rows in their order, made anew as a whole."""
+    """Few rows in their order, made anew as a whole; `aged` is what a row says that changes with time alone."""
 
     rows: dict[str, Row]
+    aged: Callable[[Row], str] | None = None
 
     def keys(self) -> Sequence[str]:
         """Their keys."""
@@ -44,8 +45,9 @@ class Listed(Generic[Row]):
         return self.rows[key]
 
     def version(self, key: str) -> object:
-        """The row itself: rows are values."""
-        return self.rows[key]
+        """The row itself, since rows are values, and its age in words."""
+        row = self.rows[key]
+        return row if self.aged is None else (row, self.aged(row))
 
 
 class FarmWork(LineView):
@@ -58,9 +60,8 @@ class FarmWork(LineView):
 
     def show(self, rows: list[list[tuple[str, str]]]) -> None:
         """Show these rows."""
-        if rows != self._rows:
-            self._rows = rows
-            self.refresh()
+        before, self._rows = self._rows, rows
+        self.refresh_differing(before, rows)
 
     def render_line(self, y: int) -> Strip:
         """One row."""
@@ -128,7 +129,7 @@ class OverviewScreen(FarmScreen):
         self.work = FarmWork(utf8=self.utf8)
         self.queues.can_focus = self.work.can_focus = True
         self.builds: VirtualTable[BuildRow] = VirtualTable(
-            Listed({}),
+            Listed({}, self._age_of),
             self._build_columns(),
             layout=self.layout_of("last-builds"),
             empty="No builds yet. `buildyard submit` sends one.",
@@ -187,7 +188,7 @@ class OverviewScreen(FarmScreen):
         for panel in self.all_panels():
             if panel.content in {self.attention, self.builds}:
                 panel.update_safely(None)
-        self.builds.reload()
+        self.builds.changed(self.builds.visible_keys())
         super().tick()
 
     # ---------------------------------------------------------------- cells
@@ -204,8 +205,11 @@ class OverviewScreen(FarmScreen):
         bar = shown.stage_bar((stage.status for stage in row.stages), utf8=self.utf8)
         return Cell("".join(sign for sign, _ in bar), parts=bar)
 
+    def _age_of(self, row: BuildRow) -> str:
+        return shown.since(row.ended_at or row.started_at, self.source.now())
+
     def _age(self, row: BuildRow) -> Cell:
-        return Cell(shown.since(row.ended_at or row.started_at, self.source.now()), "muted")
+        return Cell(self._age_of(row), "muted")
 
     def _build_columns(self) -> list[Column[BuildRow]]:
         return [
@@ -255,9 +259,11 @@ def touches(changed: Changed, kinds: set[str]) -> bool:
 def replace_rows(table: VirtualTable[Row], rows: Mapping[str, Row]) -> None:
     """Give a table other rows, in the order of the mapping; nothing is drawn where nothing differs."""
     known = table.rows
-    if isinstance(known, Listed) and list(known.rows.items()) == list(rows.items()):
-        return
-    table.reload(Listed(dict(rows)))
+    if isinstance(known, Listed):
+        if list(known.rows.items()) != list(rows.items()):
+            table.reload(replace(known, rows=dict(rows)))
+    else:
+        table.reload(Listed(dict(rows)))
 
 
 def _run_time(row: BuildRow) -> str:

@@ -46,6 +46,8 @@ _MONITOR_SECONDS = 0.25
 _TELL_SECONDS = 1.0
 _DECISIONS_AT_FIRST = 300
 _DECISIONS = 1_000
+_SILENT_SECONDS = 3.0
+"""A scaler that rests decides every other second: only after this is there reason to doubt its numbers."""
 _DEAD_LETTERS = 200
 _HAPPENINGS = "all builds"
 """The name of the follower that is always there; no build has it."""
@@ -97,6 +99,8 @@ class LiveSource:
             Poller(self._links["scaler"], self._outbox, self._clock, self._scaler_reads(), ScalerUnavailable),
         )
         self._newest_decision = 0
+        self._decided = 0.0
+        """When there was a decision last, or the numbers were looked at for want of one; monotonic."""
         self._interest = NOTHING_WATCHED
         self._followers: dict[tuple[SourceName, str], Follower] = {}
         self._following: dict[tuple[SourceName, str], asyncio.Task[None]] = {}
@@ -238,8 +242,13 @@ class LiveSource:
             since = self._newest_decision
             limit = _DECISIONS if since else _DECISIONS_AT_FIRST
             found = (await self._scaler.decisions(limit, since=since)).decisions
-            if since and not found and not await self._numbers_go_on():
-                self._newest_decision = 0
+            now = self._clock.monotonic()
+            if found or not since:
+                self._decided = now
+            elif now - self._decided >= _SILENT_SECONDS:
+                self._decided = now
+                if not await self._numbers_go_on():
+                    self._newest_decision = 0
             self._newest_decision = max([self._newest_decision, *(one.number for one in found)])
             return (DecisionsSeen(found),) if found else ()
 

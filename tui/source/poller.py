@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from buildyard.clock import Clock
-from buildyard.errors import PermanentError, TemporaryError, Unauthorized
+from buildyard.errors import BuildyardError, Forbidden, PermanentError, TemporaryError, Unauthorized
 from tui.source.link import RETRY_SECONDS, Link
 from tui.source.outbox import Outbox
+from tui.source.withheld import Withheld
 from tui.state.events import AgentsSeen, DeadSeen, Event, HealthSeen, PoolsSeen, WorkersSeen
 
 READ_SECONDS = 3.0
@@ -22,6 +23,8 @@ _WHOLE = PoolsSeen | AgentsSeen | WorkersSeen | DeadSeen | HealthSeen
 """Answers that say all there is: of two only the later one counts."""
 _REFUSED_SECONDS = 30.0
 """After so long a read that was refused is tried again."""
+_ALWAYS_TOLD, _ALIVE_SECONDS = "health", 2.0
+"""What a server tells everybody, and how often it is asked for that where it refuses other things."""
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Poller:
         self._clock = clock
         self._reads = list(reads)
         self._unreachable = unreachable
+        self._withheld = Withheld(link.source, outbox, clock)
         self._hurry = asyncio.Event()
 
     def retry_now(self) -> None:
@@ -79,16 +83,21 @@ class Poller:
         except TimeoutError:
             self._timed_out(read)
             return False
-        except TemporaryError as error:
+        except (TemporaryError, Unauthorized) as error:
+            if self._alone_is_not_understood(error):
+                self._refused(read, error)
+                return True
             self._link.failed(self._clock.now(), error, RETRY_SECONDS)
             return False
-        except Unauthorized as error:
-            self._link.failed(self._clock.now(), error, RETRY_SECONDS)
-            return False
-        except PermanentError:
+        except PermanentError as error:
+            if self._link.never_answered and not isinstance(error, Forbidden):
+                self._link.failed(self._clock.now(), error, RETRY_SECONDS)  # it may be no farm at all
+                return False
             # An older server, or a right that is missing: this read alone is refused, the others go on.
-            read.due = self._clock.monotonic() + max(read.every, _REFUSED_SECONDS)
+            self._refused(read, error)
             events = ()
+        else:
+            self._withheld.note(self._part(read), None)
         self._link.succeeded(self._clock.now())
         for event in events:
             if isinstance(event, _WHOLE):
@@ -96,6 +105,20 @@ class Poller:
             else:
                 await self._outbox.put(event)
         return True
+
+    def _part(self, read: Read) -> str:
+        return f"{self._link.source}/{read.name}"
+
+    def _refused(self, read: Read, error: BuildyardError) -> None:
+        read.due = self._clock.monotonic() + max(read.every, _REFUSED_SECONDS)
+        self._withheld.refused(self._part(read), error)
+        for other in self._reads:  # what is still told must come often enough: silence would count as an outage
+            other.every = min(other.every, _ALIVE_SECONDS) if other.name == _ALWAYS_TOLD else other.every
+
+    def _alone_is_not_understood(self, error: BuildyardError) -> bool:
+        """Whether a server of another version answered this in a shape of its own, and the rest as we know it."""
+        misread = isinstance(error.__cause__, ValueError)
+        return misread and self._link.connection(self._clock.now()) == "connected"
 
     def _timed_out(self, read: Read) -> None:
         """Silence makes a connection stale by itself; a read that alone is slow gets more time."""

@@ -9,26 +9,31 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import Protocol
 
 from buildyard.client import ProducerClient, ScalerClient
 from buildyard.client.following import LogEntry
 from buildyard.clock import Clock
-from buildyard.errors import BuildyardError, NotFound, TemporaryError
+from buildyard.contracts.api import BuildStatus
+from buildyard.errors import BuildyardError, NotFound, PermanentError, TemporaryError
 from tui.source.outbox import Outbox
+from tui.source.withheld import Withheld
 from tui.state.events import (
     ArtifactsSeen,
     BuildChanged,
     BuildGone,
     BuildSeen,
+    DiagnosticsSeen,
     LogBroke,
     LogEnded,
     LogLine,
     LogSeen,
     log_of_agent,
     log_of_build,
+    part_of_build,
+    part_of_log,
 )
 from tui.state.rows import ENDED, rank_of
 
@@ -61,7 +66,10 @@ class BuildFollower:
         self._outbox = outbox
         self._clock = clock
         self._after = 0
+        self._counted = (0, 0)
+        """Warnings and errors at the last look at what compilers said."""
         self._changed = asyncio.Event()
+        self._withheld = Withheld("producer", outbox, clock)
 
     async def run(self) -> None:
         """Follow it to its end."""
@@ -77,6 +85,7 @@ class BuildFollower:
                 await self._outbox.put(BuildGone(self._clock.now(), self._id))
                 return
             except BuildyardError as error:
+                self._withheld.note(part_of_build(self._id), error)
                 await asyncio.sleep(_pause_after(error))
             except ExceptionGroup as group_error:
                 # Whatever it is that both reads met, it is tried again: the poller tells how the server is.
@@ -108,12 +117,24 @@ class BuildFollower:
         """Read the build; with its artifacts when it has ended. Whether it has."""
         at = self._clock.now()
         build = await self._producer.build(self._id)
+        self._withheld.note(part_of_build(self._id), None)
         self._outbox.put_latest(f"build/{self._id}", BuildSeen(at, build))
+        await self._read_diagnostics(at, build)
         if rank_of(build.status) < ENDED:
             return False
         artifacts = (await self._producer.artifacts(self._id)).artifacts
         self._outbox.put_latest(f"artifacts/{self._id}", ArtifactsSeen(at, self._id, artifacts))
         return True
+
+    async def _read_diagnostics(self, at: datetime, build: BuildStatus) -> None:
+        """What compilers said, whenever there is more of it."""
+        counted = sum(one.warnings_count for one in build.stages), sum(one.errors_count for one in build.stages)
+        if counted == self._counted:
+            return
+        with suppress(PermanentError):  # an older producer has none to tell
+            found = (await self._producer.diagnostics(self._id)).diagnostics
+            self._outbox.put_latest(f"diagnostics/{self._id}", DiagnosticsSeen(at, self._id, found))
+        self._counted = counted
 
 
 class BuildLogFollower:
@@ -129,6 +150,7 @@ class BuildLogFollower:
         self._last = 0
         self._began = False
         self._attempts: dict[str, int] = {}
+        self._withheld = Withheld("producer", outbox, clock)
 
     async def run(self) -> None:
         """Follow it until the build has ended and all was read."""
@@ -144,6 +166,7 @@ class BuildLogFollower:
                 await self._outbox.put(LogEnded(self._stream))
                 return
             except BuildyardError as error:
+                self._withheld.note(part_of_log(self._stream), error)
                 await asyncio.sleep(_pause_after(error))
 
     async def _follow(self) -> None:
@@ -152,6 +175,7 @@ class BuildLogFollower:
         async with aclosing(self._producer.log_entries(self._id, **wanted)) as batches:
             async for entries in batches:
                 self._began = True
+                self._withheld.note(part_of_log(self._stream), None)
                 if again:
                     await self._break("the connection broke; the log goes on here")
                     again = False
@@ -196,6 +220,7 @@ class AgentLogFollower:
         self._clock = clock
         self._seen: deque[str] = deque(maxlen=_REMEMBERED_LINES)
         self._began = False
+        self._withheld = Withheld("scaler", outbox, clock)
 
     async def run(self) -> None:
         """Follow it until the worker has ended."""
@@ -205,6 +230,7 @@ class AgentLogFollower:
             except NotFound:
                 break
             except BuildyardError as error:
+                self._withheld.note(part_of_log(self._stream), error)
                 await asyncio.sleep(_pause_after(error))
             else:
                 if await self._has_ended():
@@ -228,6 +254,7 @@ class AgentLogFollower:
             self._began = True
             until = loop.time() + _WAIT_FOR_OVERLAP_SECONDS
             async for lines in batches:
+                self._withheld.note(part_of_log(self._stream), None)
                 if not looking:
                     await self._tell(lines)
                     continue

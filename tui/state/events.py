@@ -20,6 +20,7 @@ from buildyard.contracts.api import (
     WorkerInfo,
 )
 from buildyard.contracts.dead import DeadLetterView
+from buildyard.contracts.diagnostics import StageDiagnostic
 from buildyard.contracts.events import BuildEvent
 from buildyard.contracts.health import ProcessUse
 from buildyard.contracts.scaling import Decision, Reading
@@ -42,6 +43,20 @@ class SourceSeen:
     """One sentence; "" while it is well."""
     remedy: str = ""
     retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartSeen:
+    """Whether a source tells a part of what it has, such as `scaler/workers` or a log's stream."""
+
+    source: SourceName
+    at: datetime
+    part: str
+    cause: str = ""
+    """Why it does not, as one sentence; "": it does again."""
+    remedy: str = ""
+    forbidden: bool = False
+    """Whether whoever looks may not see it; else the server has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,15 @@ class ArtifactsSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class DiagnosticsSeen:
+    """What the compilers of a build said, errors first: the first ones of each stage, as the API gives them."""
+
+    at: datetime
+    build_id: str
+    diagnostics: tuple[StageDiagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeadSeen:
     """The dead letters that wait for a person, the newest first; `more`: there are further ones."""
 
@@ -176,6 +200,7 @@ class LogEnded:
 
 Event = (
     SourceSeen
+    | PartSeen
     | HealthSeen
     | PoolsSeen
     | AgentsSeen
@@ -185,6 +210,7 @@ Event = (
     | BuildGone
     | BuildChanged
     | ArtifactsSeen
+    | DiagnosticsSeen
     | DeadSeen
     | DecisionsSeen
     | LogSeen
@@ -195,6 +221,16 @@ Event = (
 
 def log_of_build(build_id: str) -> str:
     """The stream of a build's log."""
+    return f"build/{build_id}"
+
+
+def part_of_log(stream: str) -> str:
+    """The name of a log among the parts of what a source tells; that of a build is another one than the build's."""
+    return f"log/{stream}"
+
+
+def part_of_build(build_id: str) -> str:
+    """The name of a build in full among them."""
     return f"build/{build_id}"
 
 

@@ -26,6 +26,7 @@ class Store(Tables):
         super().__init__(bounds or Bounds())
         self._handlers: dict[type, Callable[[Any], None]] = {
             e.SourceSeen: self._source,
+            e.PartSeen: self._part_seen,
             e.HealthSeen: self._source_health,
             e.PoolsSeen: self._pools_seen,
             e.AgentsSeen: self._agents_seen,
@@ -35,6 +36,7 @@ class Store(Tables):
             e.BuildGone: self._build_gone,
             e.BuildChanged: self._build_changed,
             e.ArtifactsSeen: self._artifacts_seen,
+            e.DiagnosticsSeen: self._diagnostics_seen,
             e.DeadSeen: self._dead_seen,
             e.DecisionsSeen: self._decisions_seen,
             e.LogSeen: self._log_seen,
@@ -60,6 +62,13 @@ class Store(Tables):
         if not self._is_old(f"source/{event.source}", event.at):
             self._sources[event.source] = event
             self._touch(Ref("source", event.source))
+
+    def _part_seen(self, event: e.PartSeen) -> None:
+        if event.cause:
+            remember(self._withheld, event.part, event, self._bounds.details)
+        else:
+            self._withheld.pop(event.part, None)
+        self._touch(Ref("source", event.source))
 
     def _source_health(self, event: e.HealthSeen) -> None:
         if self._is_old(f"health/{event.source}", event.at):
@@ -113,6 +122,11 @@ class Store(Tables):
             remember(self._artifacts, event.build_id, event.artifacts, self._bounds.details)
             self._touch(Ref("build", event.build_id))
 
+    def _diagnostics_seen(self, event: e.DiagnosticsSeen) -> None:
+        if self._diagnostics.get(event.build_id) != event.diagnostics:
+            remember(self._diagnostics, event.build_id, event.diagnostics, self._bounds.details)
+            self._touch(Ref("build", event.build_id))
+
     def _put_build(self, row: BuildRow) -> None:
         known = self._builds.get(row.id)
         self._builds[row.id] = row
@@ -140,6 +154,7 @@ class Store(Tables):
             self._drop_job(job)
         self._details.pop(build_id, None)
         self._artifacts.pop(build_id, None)
+        self._diagnostics.pop(build_id, None)
         del self._builds[build_id]
         self._gone(Ref("build", build_id))
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from buildyard.contracts.agents import AgentView
 from buildyard.contracts.api import ArtifactView, BuildStatus, HealthAnswer, WorkerInfo
 from buildyard.contracts.dead import DeadLetterView
+from buildyard.contracts.diagnostics import StageDiagnostic
 from tui.state import events as e
 from tui.state.bounds import Bounds
 from tui.state.history import History
@@ -22,7 +23,7 @@ class Tables:
 
     The mappings are live and read-only; their rows are immutable. `builds`, `jobs`: by id; `agents`, `pools`: by
     name; `decisions`: by number, oldest first; `dead`: by build id, newest first; `sources`, `health`, `use`: by
-    source; `details`, `artifacts`: by build id, of the builds looked at last.
+    source; `details`, `artifacts`, `diagnostics`: by build id, of the builds looked at last.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -38,10 +39,12 @@ class Tables:
         self._started_by: dict[str, int] = {}
         self._dead: dict[str, DeadLetterView] = {}
         self._sources: dict[str, e.SourceSeen] = {}
+        self._withheld: OrderedDict[str, e.PartSeen] = OrderedDict()
         self._health: dict[str, HealthAnswer] = {}
         self._use: dict[str, UseRow] = {}
         self._details: OrderedDict[str, BuildStatus] = OrderedDict()
         self._artifacts: OrderedDict[str, tuple[ArtifactView, ...]] = OrderedDict()
+        self._diagnostics: OrderedDict[str, tuple[StageDiagnostic, ...]] = OrderedDict()
         self._history: dict[str, History] = {}
         self._asked: dict[str, datetime] = {}
         self._versions: dict[Ref, int] = {}
@@ -54,10 +57,13 @@ class Tables:
         self.decisions: Mapping[int, DecisionRow] = MappingProxyType(self._decisions)
         self.dead: Mapping[str, DeadLetterView] = MappingProxyType(self._dead)
         self.sources: Mapping[str, e.SourceSeen] = MappingProxyType(self._sources)
+        self.withheld: Mapping[str, e.PartSeen] = MappingProxyType(self._withheld)
+        """What sources do not tell, by the names of parts."""
         self.health: Mapping[str, HealthAnswer] = MappingProxyType(self._health)
         self.use: Mapping[str, UseRow] = MappingProxyType(self._use)
         self.details: Mapping[str, BuildStatus] = MappingProxyType(self._details)
         self.artifacts: Mapping[str, tuple[ArtifactView, ...]] = MappingProxyType(self._artifacts)
+        self.diagnostics: Mapping[str, tuple[StageDiagnostic, ...]] = MappingProxyType(self._diagnostics)
         self.logs = LogStreams(
             self._bounds.log_lines,
             self._bounds.log_lines_in_all,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from time import monotonic
 from typing import ClassVar
 
@@ -110,6 +111,12 @@ class LineView(ScrollView):
         except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the screen lives on
             self.post_message(self.Broke(self, error))
             return [Strip.blank(crop.width)] * crop.height
+
+    def refresh_differing(self, before: Sequence[object], after: Sequence[object]) -> None:
+        """Draw anew the lines, counted from the widget's top, whose rows differ."""
+        for y, (old, new) in enumerate(zip_longest(before, after)):
+            if old != new:
+                self.refresh(Region(0, y, self.size.width, 1))
 
     def soon(self) -> None:
         """Have `flush` called: at once after a quiet time, else when the next repaint is due."""

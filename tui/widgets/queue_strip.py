@@ -37,9 +37,8 @@ class QueueStrip(LineView):
     def flush(self) -> None:
         """Lay out and draw anew where a word or a bar differs."""
         rows = self._laid_out()
-        if rows != self._rows:
-            self._rows = rows
-            self.refresh()
+        before, self._rows = self._rows, rows
+        self.refresh_differing(before, rows)
 
     def on_resize(self) -> None:
         """Lay out for the new size."""

@@ -28,7 +28,7 @@ async def shown_commands() -> set[str]:
                 screen.focus_panel(panel)
                 shown |= {command.id for command in COMMANDS if screen.can(command)}
     # Those that need another source than a farm that stands still.
-    return shown | {"time.back", "time.forward", "time.live"}
+    return shown | {command.id for command in COMMANDS if command.group == "Time travel"}
 
 
 def key_table(shown: set[str]) -> str:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from pytest_textual_snapshot import SVGImageExtension  # type: ignore[import-untyped]
 from syrupy.assertion import SnapshotAssertion
+from textual.pilot import Pilot
 
 from tests.tui.app.farms import dashboard_of, ready, seen
 from tests.tui.samples import at, decision, identifier
@@ -50,7 +51,7 @@ def full() -> tuple[Event, ...]:
     return (*with_letters(), DecisionsSeen(decisions), LogSeen(log_of_agent("linux-9-1"), log_lines()))
 
 
-def _normal() -> FarmApp:
+def dashboard_at_work() -> FarmApp:
     return dashboard_of(*full(), *(seen(name, "connected", NOW) for name in BOTH), now=NOW)
 
 
@@ -83,19 +84,22 @@ def looks(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     return snapshot.use_extension(SVGImageExtension)
 
 
-async def looked_at(app: FarmApp, size: tuple[int, int], names: Iterable[str], looks: SnapshotAssertion) -> list[str]:
-    """Open screens of one dashboard in turn; the names of those that look otherwise than they did."""
-    async with app.run_test(size=size) as pilot:
+async def opened(pilot: Pilot[None], names: Iterable[str]) -> AsyncIterator[tuple[str, FarmApp]]:
+    """Open screens of one dashboard in turn."""
+    app = await ready(pilot)
+    for name in names:
+        app.open_screen(name, SCREENS.get(name))  # type: ignore[arg-type]
+        await pilot.pause()
         await ready(pilot)
-        other = []
-        for name in names:
-            app.open_screen(name, SCREENS[name])  # type: ignore[arg-type]
-            await pilot.pause()
-            await ready(pilot)
-            await pilot.pause()
-            if app.export_screenshot() != looks(name=name):
-                other.append(name)
-        return other
+        await pilot.pause()
+        yield name, app
+
+
+async def looked_at(app: FarmApp, size: tuple[int, int], names: Iterable[str], looks: SnapshotAssertion) -> list[str]:
+    """The names of those screens that look otherwise than they did."""
+    async with app.run_test(size=size) as pilot:
+        shown = opened(pilot, names)
+        return [name async for name, app in shown if app.export_screenshot() != looks(name=name)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -106,8 +110,8 @@ async def test_every_screen_in_a_state(looks: SnapshotAssertion, state: str, siz
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_one_agent(looks: SnapshotAssertion, size: tuple[int, int]) -> None:
-    assert await looked_at(_normal(), size, ["agent"], looks) == []
+    assert await looked_at(dashboard_at_work(), size, ["agent"], looks) == []
 
 
 async def test_every_screen_on_a_small_terminal(looks: SnapshotAssertion) -> None:
-    assert await looked_at(_normal(), (60, 15), SCREENS, looks) == []
+    assert await looked_at(dashboard_at_work(), (60, 15), SCREENS, looks) == []

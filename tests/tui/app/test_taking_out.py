@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 from textual.pilot import Pilot
 
+from buildyard.clock import SystemClock
+from buildyard.errors import InvalidSettings
 from tests.tui.app.coverage import covers
 from tests.tui.app.farms import Told, dashboard, ready, screen_text, story, toasts, words
 from tests.tui.app.test_log_commands import a_log
@@ -16,17 +19,27 @@ from tui.app import FarmApp
 from tui.exporting import Exported, pager_command, written
 from tui.recording import opened
 from tui.screens.menus import Menu, Page
+from tui.source import Source
+from tui.source import replay as replaying
 from tui.source.replay import Replay
+from tui.state.events import DecisionsSeen
 from tui.widgets.log_ring import LogEntry
 
 WIDE = (160, 45)
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+class StillClock(SystemClock):
+    """A tape under it stays where it is put, however long the machine takes."""
+
+    def monotonic(self) -> float:
+        return 0.0
 
 
 async def the_only_file(pilot: Pilot[None], folder: Path, pattern: str) -> Path:
@@ -130,7 +143,10 @@ async def test_an_incident_is_saved_and_opened_elsewhere(folder: Path) -> None:
 
 
 @covers("time.back", "time.forward", "time.live")
-async def test_one_looks_back_while_the_farm_goes_on_and_comes_back_to_what_is_now() -> None:
+async def test_one_looks_back_while_the_farm_goes_on_and_comes_back_to_what_is_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replaying, "SystemClock", StillClock)
     async with dashboard(seconds=20).run_test(size=WIDE) as pilot, asyncio.timeout(4 * PATIENCE):
         app = await ready(pilot)
         live = app.source
@@ -148,14 +164,14 @@ async def test_one_looks_back_while_the_farm_goes_on_and_comes_back_to_what_is_n
         while not app.store.decisions or max(app.store.decisions) < newest // 2:
             await pilot.pause(0.02)
         assert max(app.store.decisions) < newest
-        assert 8 <= (live.now() - app.source.now()).total_seconds() <= 11
+        assert (live.now() - app.source.now()).total_seconds() == pytest.approx(10)
         app.tell_time()
         assert "past" in screen_text(app)
         assert not app.acting.allowed
         assert "V shows what is now" in app.acting.why_not()
 
         await pilot.press("<")
-        assert (live.now() - app.source.now()).total_seconds() > 15
+        assert (live.now() - app.source.now()).total_seconds() == pytest.approx(20)
         await pilot.press(">")
         live._now = story(45)[1]
         live.tell(*story(45)[0][len(story(40)[0]) :])
@@ -184,3 +200,74 @@ async def test_back_to_live_in_a_recording_is_its_end(folder: Path) -> None:
         await pilot.press("V")
         assert replay.now() == replay.span[1]
         assert "end of the recording" in toasts(pilot.app)  # type: ignore[arg-type]
+
+
+async def recorded(folder: Path) -> Replay:
+    """A recording of what the demo told, which stands still at its beginning."""
+    async with dashboard().run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await pilot.press("W")
+        file = await the_only_file(pilot, folder, "*.farm")
+    replay = Replay(opened(file))
+    replay.pause(paused=True)
+    return replay
+
+
+@covers("time.live")
+async def test_from_a_recording_one_comes_to_the_farm_as_it_is_now(folder: Path) -> None:
+    events, now = story(41)
+    farm = Told(events, now)
+    app = FarmApp(await recorded(folder), live=lambda: farm)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        app.tell_time()
+        await pilot.pause()
+        assert "replay 0s/" in screen_text(app)
+        assert not app.black_box
+        await pilot.press("V")
+        await ready(pilot)
+        assert app.source is app.present is farm
+        assert "replay" not in screen_text(app)
+        assert "as it is now" in toasts(app)
+        assert max(app.store.decisions) == max(event.decisions[-1].number for event in events if has_decisions(event))
+        await pilot.press("<")
+        assert app.looks_back, "its last minutes are kept like those of any farm"
+
+
+def has_decisions(event: object) -> TypeGuard[DecisionsSeen]:
+    return isinstance(event, DecisionsSeen) and bool(event.decisions)
+
+
+async def test_a_farm_that_cannot_be_named_leaves_the_recording_on_the_screen(folder: Path) -> None:
+    def nowhere() -> Source:
+        raise InvalidSettings("'ftp://x' is not an address of an API.", remedy="Give another one.")
+
+    replay = await recorded(folder)
+    app = FarmApp(replay, live=nowhere)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        await pilot.press("V")
+        await pilot.pause()
+        assert app.source is replay
+        assert "'ftp://x' is not an address of an API. Give another one." in toasts(app)
+
+
+@covers("time.far_back", "time.far_forward", "look.pause")
+async def test_a_tape_is_held_and_moved_in_by_five_minutes_and_ends_where_it_ends(folder: Path) -> None:
+    replay = await recorded(folder)
+    first, last = replay.span
+    app = FarmApp(replay)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        await pilot.press("}")
+        assert replay.now() == last
+        await pilot.press("{")
+        assert replay.now() == first
+        await pilot.press("p")
+        assert not replay.paused
+        await pilot.press("p")
+        assert replay.paused
+        assert not app.paused
+        app.tell_time()
+        await pilot.pause()
+        assert "paused" in screen_text(app)

@@ -19,17 +19,22 @@ import pytest
 
 from tests.journey.yard import make_project, open_yard
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 ALTERNATE_ON, ALTERNATE_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
 CURSOR_ON, MOUSE_OFF = b"\x1b[?25h", b"\x1b[?1000l"
+
+
+_CONTROLLED = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 class Terminal:
     """A pty with the dashboard in it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], master: int, slave: int) -> None:
         self.process = process
-        self.master = master
+        self.master, self.slave = master, slave
         self.written = b""
 
     def read(self, wanted: bytes) -> None:
@@ -42,6 +47,31 @@ class Terminal:
                     self.written += os.read(self.master, 65536)
                 except OSError:  # nobody holds the other end any more
                     assert wanted in self.written, f"never came: {wanted!r} in {self.written[-500:]!r}"
+
+    def drain(self) -> None:
+        """Read what is there."""
+        while select.select([self.master], [], [], 0)[0]:
+            self.written += os.read(self.master, 65536)
+
+    def until_it_waits(self) -> None:
+        """Read nothing any more until what it writes finds no room."""
+        until = monotonic() + PATIENCE
+        stuck = 0
+        while stuck < 60:  # drawings that wait behind what found no room: Textual holds 30
+            assert monotonic() < until, "it never fills its terminal"
+            os.write(self.master, b"21")  # from screen to screen: there is always something to write
+            stuck = stuck + 1 if self._is_full() else 0
+            select.select([], [], [], 0.05)
+
+    def _is_full(self) -> bool:
+        """Whether the slave's side takes no more of what is written."""
+        return not select.select([], [self.slave], [], 0)[1]
+
+    def hang_up(self) -> None:
+        """Close the terminal."""
+        for end in (self.slave, self.master):
+            os.close(end)
+        self.slave = self.master = -1
 
     def end(self) -> int:
         """Its exit code; what it still writes is read meanwhile, so that it never waits for us."""
@@ -57,7 +87,10 @@ class Terminal:
 
 
 @contextmanager
-def in_terminal(folder: Path, *arguments: str) -> Iterator[Terminal]:
+def in_terminal(
+    folder: Path, *arguments: str, controlling: bool = False, stays: bool = True, **environment: str
+) -> Iterator[Terminal]:
+    """The dashboard in a terminal; where that does not stay, nothing is asked of it in the end."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
     env = {
@@ -65,9 +98,13 @@ def in_terminal(folder: Path, *arguments: str) -> Iterator[Terminal]:
         "TERM": "xterm-256color",
         "XDG_CONFIG_HOME": str(folder),
         "PYTHONUTF8": "1",
+        **environment,
     }
+    words = [sys.executable, "-m", "tui", *arguments]
+    if controlling:  # as a shell's: its end is a signal
+        words = [sys.executable, "-c", _CONTROLLED, *words]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tui", *arguments],
+        words,
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -75,15 +112,18 @@ def in_terminal(folder: Path, *arguments: str) -> Iterator[Terminal]:
         start_new_session=True,
     )
     before = termios.tcgetattr(slave)
+    terminal = Terminal(process, master, slave)
     try:
-        yield Terminal(process, master)
-        assert termios.tcgetattr(slave) == before, "the terminal is not as it was"
+        yield terminal
+        if stays:
+            assert termios.tcgetattr(slave) == before, "the terminal is not as it was"
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-        os.close(slave)
-        os.close(master)
+        for end in (terminal.slave, terminal.master):
+            if end >= 0:
+                os.close(end)
 
 
 def group_is_empty(group: int) -> bool:
@@ -109,6 +149,21 @@ def test_however_it_ends_the_terminal_is_as_it_was_and_nothing_is_left(tmp_path:
         assert ALTERNATE_ON in terminal.written
         assert CURSOR_ON in terminal.written
         assert MOUSE_OFF in terminal.written
+        assert group_is_empty(terminal.process.pid)
+
+
+@pytest.mark.parametrize("controlling", [True, False], ids=["controlling", "not controlling"])
+@pytest.mark.parametrize("how", ["closed", "closed and terminated"])
+def test_a_dashboard_that_waits_for_its_terminal_ends_when_that_is_gone(
+    tmp_path: Path, how: str, controlling: bool
+) -> None:
+    with in_terminal(tmp_path, "--demo", controlling=controlling, stays=False) as terminal:
+        terminal.read(b"Attention")
+        terminal.until_it_waits()
+        terminal.hang_up()
+        if how == "closed and terminated":
+            terminal.process.send_signal(signal.SIGTERM)
+        terminal.process.wait(PATIENCE)
         assert group_is_empty(terminal.process.pid)
 
 

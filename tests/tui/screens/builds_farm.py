@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from buildyard.contracts.api import (
     AgentOfBuild,
@@ -16,6 +17,7 @@ from buildyard.contracts.api import (
     StageView,
 )
 from buildyard.contracts.builds import TestCase, TestSummary
+from buildyard.contracts.diagnostics import StageDiagnostic
 from tests.tui.app.farms import seen
 from tests.tui.samples import agent, at, decision, identifier, summary
 from tui.state.events import (
@@ -25,6 +27,7 @@ from tui.state.events import (
     BuildsSeen,
     DeadSeen,
     DecisionsSeen,
+    DiagnosticsSeen,
     Event,
     LogLine,
     LogSeen,
@@ -135,6 +138,24 @@ def artifact(name: str = "tests.xml") -> ArtifactView:
         created_at=at(40),
         download_url="/",
     )
+
+
+def diagnostic(number: int = 1, severity: Literal["warning", "error"] = "warning") -> StageDiagnostic:
+    return StageDiagnostic(
+        severity=severity,
+        file=f"src/Part{number}.cs",
+        line=number,
+        column=9,
+        code="CS8602",
+        message="It may be null.",
+        stage="Build",
+        job_id=identifier(1000 + FAILED),
+    )
+
+
+def findings() -> DiagnosticsSeen:
+    """What the compilers of the failed build said."""
+    return DiagnosticsSeen(at(60), identifier(FAILED), (diagnostic(7, "error"), diagnostic()))
 
 
 def log_lines() -> tuple[LogLine, ...]:

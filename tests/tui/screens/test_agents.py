@@ -23,6 +23,7 @@ from tui.screens.agents_facts import agent_facts, why
 from tui.screens.agents_rows import AgentLine, AgentRows, agent_columns
 from tui.state import Ref, Store
 from tui.state import events as e
+from tui.summary import concerns
 
 Compare = Callable[..., bool]
 NOW = s.at(60)
@@ -68,6 +69,21 @@ def test_a_worker_of_a_platform_tells_what_it_waits_for_its_phase_its_node_and_i
     runs = s.worker("linux-1-1", "Idle").model_copy(update={"phase": "Running", "node": "node-7", "restarts": 2})
     told = said(*line_of(worker=runs))
     assert all(text in told for text in ("phase: Running", "node: node-7", "restarts: 2"))
+
+
+def test_workers_that_cannot_start_are_told_once_with_their_cause_where_one_looks_first() -> None:
+    def pod(name: str, code: PendingCode) -> WorkerInfo:
+        waits = {"pending_code": code, "pending_reason": "No node has 64 cores."}
+        return s.worker(name, "Pending").model_copy(update=waits)
+
+    starting = pod("linux-3-1", PendingCode.STARTING)
+    pods = (pod("linux-1-1", PendingCode.NO_NODE), pod("linux-2-1", PendingCode.NO_NODE), starting)
+    store = store_of(e.WorkersSeen(s.at(1), pods))
+    (concern,) = concerns(store, NOW)
+    assert concern.text == "agent linux-1-1 and 1 more cannot start: No node has 64 cores."
+    assert concern.ref == Ref("agent", "linux-1-1")
+    why_ = next(column for column in agent_columns() if column.name == "why")
+    assert why_.cell(AgentRows(store, lambda: NOW).row("linux-2-1")).text == "No node has 64 cores."
 
 
 def test_a_worker_that_joins_too_late_is_said_to_count_no_longer_as_on_its_way() -> None:

@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.tui.samples import at, decision, event, identifier, summary
-from tests.tui.screens.builds_farm import FAILED, NOW, QUEUED, RUNNING, attempt, failed_build, farm, log_lines, pool
+from tests.tui.screens.builds_farm import (
+    FAILED,
+    NOW,
+    QUEUED,
+    RUNNING,
+    attempt,
+    failed_build,
+    farm,
+    findings,
+    log_lines,
+    pool,
+)
 from tui.screens.builds_facts import build_facts
 from tui.screens.builds_log import StageLog
 from tui.screens.builds_table import BuildLines, columns
@@ -113,7 +124,7 @@ def test_no_cell_of_a_build_holds_a_control_character(text: str) -> None:
 
 
 def test_the_facts_of_a_failed_build_hold_reason_tests_warnings_artifacts_and_attempts() -> None:
-    facts = said(store_of(*farm()), FAILED)
+    facts = said(store_of(*farm(), findings()), FAILED)
     for expected in (
         "state ✗ Failed",
         "reason 2 of 214 tests failed. (tests_failed)",
@@ -122,6 +133,10 @@ def test_the_facts_of_a_failed_build_hold_reason_tests_warnings_artifacts_and_at
         "expected 4, got 5",
         "warnings 1",
         "Two lock files were found.",
+        "findings 1 error, 3 warnings",
+        "error src/Part7.cs:7:9: It may be null. [CS8602]",
+        "warning src/Part1.cs:1:9: It may be null. [CS8602]",
+        "and 2 more in the log",
         "artifacts 1, 2.0KiB",
         "tests.xml 2.0KiB",
         "attempts: 2",
@@ -135,6 +150,7 @@ def test_what_is_not_read_yet_is_said_and_never_shown_as_none() -> None:
     store = store_of(BuildsSeen(at(0), (summary(1, "Failed"),)))
     assert "Tests, warnings and artifacts are not read yet." in said(store, 1)
     assert "tests -" not in said(store, 1)
+    assert "findings" not in said(store, 1)
     assert "Nothing is known of a build" in said(store, 2)
 
 

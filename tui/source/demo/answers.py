@@ -19,6 +19,7 @@ from buildyard.contracts.api import (
     WorkerInfo,
 )
 from buildyard.contracts.dead import DeadLetterView
+from buildyard.contracts.diagnostics import StageDiagnostic
 from buildyard.contracts.scaling import (
     Decision,
     DecisionCode,
@@ -236,7 +237,14 @@ def build(farm: DemoFarm, one: DemoBuild) -> BuildStatus:
         duration=((one.ended or farm.now) - one.started).total_seconds() if one.started else None,
         queue_position=None,
         stages=tuple(
-            StageView(name=name, status=status, start_time=started, duration=seconds)
+            StageView(
+                name=name,
+                status=status,
+                start_time=started,
+                duration=seconds,
+                warnings_count=int(name == "Build" and status not in {"Pending", "Running"}),
+                errors_count=int(status == "Failed"),
+            )
             for name, status, started, seconds in stages
         ),
         agent=AgentOfBuild(name=one.agent, hostname="node-1", target_type=one.pool) if one.agent else None,
@@ -270,6 +278,27 @@ def _attempts(one: DemoBuild) -> tuple[AttemptView, ...]:
             reason=one.reason,
         ),
     )
+
+
+def diagnostics(one: DemoBuild) -> tuple[StageDiagnostic, ...]:
+    """GET /api/v1/builds/{id}/diagnostics."""
+    ended = {name: status for name, status, _, _ in one.stages if status != "Running"}
+    if "Build" not in ended:
+        return ()
+    warning = StageDiagnostic(
+        severity="warning",
+        file="src/Part7/Reader.cs",
+        line=41,
+        column=9,
+        code="CS8602",
+        message="Dereference of a possibly null reference.",
+        stage="Build",
+        job_id=one.job,
+    )
+    if ended["Build"] != "Failed":
+        return (warning,)
+    told = {"file": "src/Part7/Writer.cs", "line": 7, "code": "CS1002", "message": "; expected", "severity": "error"}
+    return (warning.model_copy(update=told), warning)
 
 
 def artifacts(one: DemoBuild) -> tuple[ArtifactView, ...]:

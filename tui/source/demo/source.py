@@ -20,6 +20,7 @@ from tui.state.events import (
     Connection,
     DeadSeen,
     DecisionsSeen,
+    DiagnosticsSeen,
     Event,
     HealthSeen,
     LogEnded,
@@ -139,6 +140,7 @@ class DemoSource:
             build = farm.builds.get(build_id)
             if build is not None:
                 events.append(BuildSeen(farm.now, answers.build(farm, build)))
+                events.append(DiagnosticsSeen(farm.now, build_id, answers.diagnostics(build)))
                 if build.ended:
                     events.append(ArtifactsSeen(farm.now, build_id, answers.artifacts(build)))
 
