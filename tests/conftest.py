@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
@@ -15,6 +16,9 @@ from tests.cluster.running import Cluster
 
 _CLUSTER = ("tests/cluster/", "tests/cluster_verbs/test_on_a_real_server.py")
 _AFTER_CLUSTER = ("tests/orchestrator/", "tests/scaler/", "tests/tui/", "tests/worker/")
+
+settings.register_profile("stalls", settings(), deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+settings.load_profile("stalls")  # a machine that stops for a moment refutes nothing
 
 
 def pytest_configure() -> None:

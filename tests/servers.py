@@ -24,7 +24,7 @@ import asyncpg
 import httpx
 import pytest
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds until a server that should answer counts as absent."""
 
 

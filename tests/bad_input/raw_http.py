@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TOKEN = "the-token-of-this-test"
-PATIENCE = 20.0
+PATIENCE = 60.0
 _HEAD_LIMIT = 70_000
 _TRIES = 5
 _USUAL = {"Host": "127.0.0.1", "Authorization": f"Bearer {TOKEN}", "Connection": "close"}

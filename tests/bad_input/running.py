@@ -81,7 +81,7 @@ def running_producer(base: Path) -> Iterator[RunningProducer]:
         yield RunningProducer(process.pid, int(ready.rpartition(":")[2]), parent, log_file, env)
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 def healthy(producer: RunningProducer) -> bool:
@@ -107,4 +107,4 @@ def running_worker(producer: RunningProducer) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)

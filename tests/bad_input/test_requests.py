@@ -157,7 +157,7 @@ def test_a_last_event_id_that_is_none_begins_from_the_start(header: str, begun: 
 
 def test_bodies_that_stop_coming_hold_nobody_else_up(begun: Begun) -> None:
     started = upload(PROJECT, "digits.zip")[:-40]
-    waiting = [socket.create_connection(("127.0.0.1", begun.producer.port), timeout=10) for _ in range(100)]
+    waiting = [socket.create_connection(("127.0.0.1", begun.producer.port), timeout=60) for _ in range(100)]
     try:
         for connection in waiting:
             connection.sendall(started)

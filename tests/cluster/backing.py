@@ -22,12 +22,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.cluster.addresses import REAL_NODE
 from tests.cluster.audit import Audit
 from tests.cluster.certificates import client_context
 from tests.cluster.container import Pod
 from tests.cluster.kubelet_api import KubeletApi
 from tests.cluster.pod_log import KNOWN, served
 from tests.cluster.pod_process import PodProcess
+from tests.cluster.stages import SIMULATED
 
 _OVER = {"Succeeded", "Failed"}
 
@@ -57,6 +59,8 @@ class Backing:
                     self._take(pod)
 
     def _take(self, pod: Pod) -> None:
+        if SIMULATED in pod["metadata"].get("labels", {}) or pod["spec"].get("nodeName") == REAL_NODE:
+            return
         known = self._pods.get(pod["metadata"]["uid"])
         if known is not None:
             known.told(pod)

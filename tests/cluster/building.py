@@ -20,6 +20,7 @@ from pathlib import Path
 
 MODULES = tuple(Path(__file__).with_name("programs") / name for name in ("kubernetes", "kwok"))
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kustomize", "kwok")
+KUBELET_MODULE = Path(__file__).with_name("programs") / "kubelet"
 _OLDEST_GO = (1, 24)
 _TRIES = 3
 _RENAMED = {"server": "etcd"}
@@ -35,15 +36,24 @@ def programs() -> Path:
 
     Of two callers the second one waits for the first. A cold build takes minutes. Raises NotBuilt.
     """
+    return _built("cluster", MODULES, NAMES)
+
+
+def kubelet() -> Path:
+    """The kubelet of a real node, which only few tests need. The same holds for it. Raises NotBuilt."""
+    return _built("kubelet", (KUBELET_MODULE,), ("kubelet",)) / "kubelet"
+
+
+def _built(kind: str, modules: tuple[Path, ...], names: tuple[str, ...]) -> Path:
     go, version = _go()
-    folder = _cache() / f"cluster-{_key(version)}"
-    if _whole(folder):
+    folder = _cache() / f"{kind}-{_key(modules, version)}"
+    if _whole(folder, names):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _whole(folder):
-            _build(go, folder)
+        if not _whole(folder, names):
+            _build(go, folder, modules, names)
     return folder
 
 
@@ -64,7 +74,7 @@ def sources(module: str, version: str, checksum: str) -> Path:
     return Path(found["Dir"])
 
 
-def _build(go: str, folder: Path) -> None:
+def _build(go: str, folder: Path, modules: tuple[Path, ...], names: tuple[str, ...]) -> None:
     """Build everything into a folder beside it and give it the name in the end: nobody sees a half."""
     begun = time.monotonic()
     _say(f"Building the programs of the test cluster with {go} (once; 6 minutes on two idle cores) ...")
@@ -72,18 +82,19 @@ def _build(go: str, folder: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-    for module in MODULES:
+    for module in modules:
         _download(go, module, environment)
     downloaded = time.monotonic()
     options = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
-    for module in MODULES:
+    for module in modules:
         done = _run(["nice", "-n", "10", go, "build", *options, "-o", f"{part}{os.sep}", "tool"], module, environment)
         if done.returncode != 0:
             raise NotBuilt(f"The test cluster's programs cannot be built: {_end(done)}")
     for old, new in _RENAMED.items():
-        (part / old).rename(part / new)
-    if not _whole(part):
-        raise NotBuilt(f"The build left out some of {', '.join(NAMES)}.")
+        if new in names:
+            (part / old).rename(part / new)
+    if not _whole(part, names):
+        raise NotBuilt(f"The build left out some of {', '.join(names)}.")
     part.rename(folder)
     ended = time.monotonic()
     _say(f"Built after {ended - begun:.0f} s ({downloaded - begun:.0f} s of it downloading): {folder}")
@@ -113,8 +124,8 @@ def _go() -> tuple[str, str]:
     return go, said
 
 
-def _key(version: str) -> str:
-    content = b"".join((module / name).read_bytes() for module in MODULES for name in ("go.mod", "go.sum"))
+def _key(modules: tuple[Path, ...], version: str) -> str:
+    content = b"".join((module / name).read_bytes() for module in modules for name in ("go.mod", "go.sum"))
     return hashlib.sha256(content + version.encode()).hexdigest()[:16]
 
 
@@ -122,8 +133,8 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "buildyard"
 
 
-def _whole(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in NAMES)
+def _whole(folder: Path, names: tuple[str, ...]) -> bool:
+    return all((folder / name).is_file() for name in names)
 
 
 def _end(done: subprocess.CompletedProcess[str]) -> str:

@@ -6,6 +6,7 @@ import base64
 import json
 import ssl
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -47,15 +48,15 @@ class Authority:
         )
         self.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def sign(self, user: str, group: str = "") -> Pair:
-        """A certificate for a server on loopback, and for a client that is `user` of `group`."""
+    def sign(self, user: str, group: str = "", addresses: Sequence[str] = ()) -> Pair:
+        """A certificate for a server on loopback and at `addresses`, and for a client that is `user` of `group`."""
         key = ec.generate_private_key(ec.SECP256R1())
         words = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
         if group:
             words.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in _NAMES]
-        names += [x509.IPAddress(ip_address(address)) for address in _ADDRESSES]
+        names += [x509.IPAddress(ip_address(address)) for address in (*_ADDRESSES, *addresses)]
         made = (
             _begun(x509.Name(words), self._name, key.public_key(), self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -21,8 +21,10 @@ from typing import Any
 
 import httpx
 
+from tests.cluster.addresses import REAL_NODE, own_addresses
 from tests.cluster.building import programs
 from tests.cluster.certificates import Authority, Pair, client_context, service_account_keys
+from tests.cluster.stages import stages
 
 PATIENCE = 180.0
 """Seconds until a part that should be ready counts as broken: machines may be slow, and busy with a build."""
@@ -136,6 +138,8 @@ class ControlPlane:
             "backing": MASTERS,
         }
         configs = {user: str(authority.kubeconfig(self._server, user, group)) for user, group in users.items()}
+        authority.kubeconfig(self._server, f"system:node:{REAL_NODE}", "system:nodes")  # for real_node.py
+        authority.sign("kubelet", addresses=own_addresses())
         etcd = f"http://127.0.0.1:{self._ports['etcd']}"
         self._prepare_etcd(etcd)
         self._prepare_api_server(etcd, authority, serving, accounts)
@@ -180,7 +184,7 @@ class ControlPlane:
                 "kubelet-client-key": to_kubelet.key,
                 "kubelet-certificate-authority": authority.certificate,
                 "kubelet-preferred-address-types": "InternalIP",
-                "audit-policy-file": self._written("requests-policy.yaml", _REQUESTS_OF_SERVICES),
+                "audit-policy-file": self._written("requests-policy.yaml", json.dumps(_REQUESTS_OF_SERVICES)),
                 "audit-log-path": self.folder / "requests.log",
                 "audit-log-mode": "blocking",  # who has his answer finds his request in the file
             },
@@ -207,7 +211,7 @@ class ControlPlane:
             "kwok",
             {
                 "kubeconfig": configs["kwok"],
-                "config": self._written("stages.yaml", _NO_POD_OF_ITS_OWN),
+                "config": self._written("stages.yaml", stages()),
                 "manage-nodes-with-label-selector": f"{NODE_KIND}=true",
                 "server-address": f"127.0.0.1:{self._ports['kwok']}",
                 "node-ip": "127.0.0.1",
@@ -228,9 +232,9 @@ class ControlPlane:
         words = [f"--{name}={value}" for name, value in options.items()]
         self._commands[part] = [str(self._binaries / part), *words]
 
-    def _written(self, name: str, content: object) -> Path:
+    def _written(self, name: str, content: str) -> Path:
         file = self.folder / name
-        file.write_text(json.dumps(content))  # JSON is YAML too
+        file.write_text(content)
         return file
 
     def _join(self, api: httpx.Client, name: str) -> None:
@@ -284,17 +288,6 @@ _REQUESTS_OF_SERVICES = {
         {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
         {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
     ],
-}
-_NO_POD_OF_ITS_OWN = {
-    # Without a stage for pods KWOK takes its own ones; this one never fits, since the backing plays the kubelet.
-    "apiVersion": "kwok.x-k8s.io/v1alpha1",
-    "kind": "Stage",
-    "metadata": {"name": "pods-are-backed"},
-    "spec": {
-        "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
-        "selector": {"matchExpressions": [{"key": ".spec.nodeName", "operator": "In", "values": ["none"]}]},
-        "next": {"statusTemplate": ""},
-    },
 }
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from buildyard.clock import Clock, SystemClock
 from buildyard.contracts.api import WorkerInfo
 from buildyard.contracts.pools_kubernetes import KubernetesPool
@@ -20,6 +22,7 @@ from scaler.executors.kubernetes import KubernetesExecutor
 from scaler.executors.processes import find_command
 from tests.cluster.relay import Relay
 from tests.cluster.running import Cluster
+from tests.scaler.fake_kubernetes import set_deadline
 
 FAKE_WORKER = Path(__file__).parents[1] / "scaler" / "fake_worker.py"
 PATIENCE = 60.0
@@ -34,7 +37,13 @@ class KubernetesHarness:
         self.relay = Relay(cluster.kubeconfig)
         self.executors: list[KubernetesExecutor] = []
         self._stack = contextlib.ExitStack()
+        self._patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+        self.let_calls_take(30.0)  # a machine may stall; lateness has a test of its own
         self.namespace = self._stack.enter_context(cluster.namespace())
+
+    def let_calls_take(self, seconds: float) -> None:
+        """How long a call of the API server may take."""
+        set_deadline(self._patch, seconds)
 
     async def open(self) -> None:
         """Begin to listen."""

@@ -49,6 +49,10 @@ class Place:
         found: dict[str, Any] | None = answer.json() if answer.status_code == httpx.codes.OK else None
         return found
 
+    def pods(self) -> list[str]:
+        """The names of all pods."""
+        return [found["metadata"]["name"] for found in self.api.get(f"{self._core}/pods").json()["items"]]
+
     def phase(self, name: str) -> str:
         """A pod's phase; `Gone` when there is none."""
         found = self.pod(name)

@@ -81,7 +81,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(nodes: int = 3) -> Iterator[Cluster]:
     """The cluster that BUILDYARD_TEST_KUBECONFIG names, or a throwaway one for the length of the block."""
     if given := os.environ.get(KUBECONFIG):
         yield Cluster(Path(given).resolve())
@@ -91,7 +91,7 @@ def cluster() -> Iterator[Cluster]:
     except NotBuilt as error:
         servers.absent(str(error))
     with tempfile.TemporaryDirectory(prefix="buildyard-cluster-", ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-m", "tests.cluster.up", "--while-stdin", "--folder", folder]
+        command = [sys.executable, "-m", "tests.cluster.up", "--while-stdin", "--folder", folder, "--nodes", f"{nodes}"]
         with subprocess.Popen(
             command,
             cwd=Path(__file__).parents[2],

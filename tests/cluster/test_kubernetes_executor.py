@@ -17,6 +17,7 @@ from buildyard.contracts.scaling import PendingCode
 from buildyard.errors import Forbidden, InvalidSettings, TemporaryError
 from scaler.executors.kubernetes import KubernetesExecutor
 from scaler.executors.kubernetes_answers import NEEDED
+from scaler.executors.kubernetes_connection import CALL_SECONDS
 from scaler.executors.kubernetes_job import FARM, PROTECTED, disruption_budget
 from tests.cluster.kubernetes_harness import PATIENCE, KubernetesHarness
 from tests.cluster.running import Cluster
@@ -233,6 +234,7 @@ async def test_an_outage_of_the_api_server_makes_no_duplicate_and_removes_nobody
     pid = await here.runs(NAME)
     await here.until(executor, NAME, lambda one: one.phase == "Running")
 
+    here.let_calls_take(CALL_SECONDS)
     await here.relay.refuse() if how == "refused" else here.relay.hold()
     with pytest.raises(TemporaryError):
         await until_unknown(executor)
@@ -241,6 +243,7 @@ async def test_an_outage_of_the_api_server_makes_no_duplicate_and_removes_nobody
             await executor.start("linux-2-1")
         await executor.reap()
 
+    here.let_calls_take(30.0)
     await here.relay.open() if how == "refused" else here.relay.release()
     back = asyncio.get_running_loop().time()
     assert NAME in await listed(executor)

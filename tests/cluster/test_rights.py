@@ -19,10 +19,10 @@ from scaler.executors.kubernetes import KubernetesExecutor
 from scaler.executors.kubernetes_connection import Connection
 from scaler.executors.kubernetes_job import worker_job
 from scaler.leading_lease import LeaseLock
-from tests.cluster.objects import IMAGE, Place, until
+from tests.cluster.account import RIGHTS, kubeconfig, make_account, role, token
+from tests.cluster.objects import IMAGE, Place
 from tests.cluster.running import Cluster
 
-RIGHTS = Path(__file__).parents[2] / "k8s" / "base" / "rbac.yaml"
 LEASE = "buildyard-scaler"
 PATIENCE = 60.0
 
@@ -33,55 +33,65 @@ def place(cluster: Cluster) -> Iterator[Place]:
     if not (cluster.folder / "control").exists():
         pytest.skip("this cluster is somebody else's: nobody writes down its requests")
     with cluster.namespace() as namespace, cluster.client() as api:
-        until(lambda: api.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/default").is_success)
         place = Place(api, namespace)
-        place.make("serviceaccounts", {"metadata": {"name": "scaler"}})
-        for made in yaml.safe_load_all(RIGHTS.read_text()):
-            if made["kind"] in {"Role", "RoleBinding"}:
-                for subject in made.get("subjects", ()):
-                    subject["namespace"] = namespace
-                kind = made["kind"].lower() + "s"
-                answer = api.post(f"/apis/{made['apiVersion']}/namespaces/{namespace}/{kind}", json=made)
-                assert answer.is_success, answer.text
+        make_account(place)
         yield place
 
 
-def role() -> set[tuple[str, str]]:
-    """(verb, resource) of every rule of the manifest."""
-    (found,) = (made for made in yaml.safe_load_all(RIGHTS.read_text()) if made["kind"] == "Role")
-    return {(verb, what) for rule in found["rules"] for verb in rule["verbs"] for what in rule["resources"]}
+def as_account(cluster: Cluster, place: Place, account: str = "scaler") -> httpx.Client:
+    """A client of the API with an account's token."""
+    headers = {"authorization": f"Bearer {token(place, account=account)}"}
+    base = place.api.base_url
+    return httpx.Client(base_url=base, verify=cluster.authority(), headers=headers, trust_env=False, timeout=60)
 
 
-def token(place: Place) -> str:
-    """A token of the account, as its pods get one."""
-    path = f"/api/v1/namespaces/{place.namespace}/serviceaccounts/scaler/token"
-    return str(place.api.post(path, json={"spec": {"expirationSeconds": 3600}}).json()["status"]["token"])
+def rights_of(api: httpx.Client, namespace: str) -> set[tuple[str, str]]:
+    """What its caller may do in a namespace, by the API server's own word."""
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    answer = api.post(path, json={"spec": {"namespace": namespace}}).raise_for_status()
+    rules: list[dict[str, Any]] = answer.json()["status"]["resourceRules"]
+    return {(verb, what) for rule in rules for verb in rule["verbs"] for what in rule["resources"]}
 
 
 def test_the_scaler_may_do_what_its_role_says_and_nothing_else(cluster: Cluster, place: Place) -> None:
-    headers = {"authorization": f"Bearer {token(place)}"}
-    with httpx.Client(base_url=place.api.base_url, verify=cluster.authority(), headers=headers, trust_env=False) as api:
-
-        def rights(namespace: str) -> set[tuple[str, str]]:
-            asked = {"spec": {"namespace": namespace}}
-            path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
-            rules: list[dict[str, Any]] = (
-                api.post(path, json=asked).raise_for_status().json()["status"]["resourceRules"]
-            )
-            return {(verb, what) for rule in rules for verb in rule["verbs"] for what in rule["resources"]}
-
-        elsewhere = rights("default")
-        assert rights(place.namespace) - elsewhere == role()
+    with as_account(cluster, place) as api:
+        elsewhere = rights_of(api, "default")
+        assert rights_of(api, place.namespace) - elsewhere == role()
         assert all(what.startswith("selfsubject") for _, what in elsewhere), "as everybody who is somebody"
         assert api.get(f"/api/v1/namespaces/{place.namespace}/secrets").status_code == httpx.codes.FORBIDDEN
         assert api.get("/api/v1/nodes").status_code == httpx.codes.FORBIDDEN
+
+
+def test_no_other_account_of_a_farm_may_do_anything_or_gets_a_token(cluster: Cluster, place: Place) -> None:
+    """The producer asks the API server nothing, and neither do workers and servers."""
+    base = [made for file in sorted(RIGHTS.parent.glob("*.yaml")) for made in yaml.safe_load_all(file.read_text())]
+    bound = [one["name"] for made in base if made["kind"].endswith("RoleBinding") for one in made["subjects"]]
+    assert bound == ["scaler"]
+    accounts = {made["metadata"]["name"]: made for made in base if made["kind"] == "ServiceAccount"}
+    assert {"default", "producer", "scaler", "worker"} == accounts.keys()
+    assert all(made["automountServiceAccountToken"] is False for made in accounts.values())
+    pods = {
+        made["metadata"]["name"]: made["spec"]["template"]["spec"]
+        for made in base
+        if "template" in made.get("spec", {})
+    }
+    assert pods["producer"]["serviceAccountName"] == "producer"
+    assert [name for name, pod in pods.items() if pod["automountServiceAccountToken"]] == ["scaler"]
+
+    for account in ("producer", "worker"):
+        place.make("serviceaccounts", {"metadata": {"name": account}})
+        with as_account(cluster, place, account) as api:
+            assert rights_of(api, place.namespace) == rights_of(api, "default")
+            for kind in ("api/v1/{}/pods", "apis/batch/v1/{}/jobs", "api/v1/{}/secrets"):
+                refused = api.get("/" + kind.format(f"namespaces/{place.namespace}"))
+                assert refused.status_code == httpx.codes.FORBIDDEN
 
 
 async def test_starting_and_watching_workers_and_leading_uses_every_rule_and_is_refused_nothing(
     cluster: Cluster, place: Place, tmp_path: Path
 ) -> None:
     file = tmp_path / "kubeconfig"
-    file.write_text(_kubeconfig(cluster, token(place)))
+    file.write_text(kubeconfig(cluster, token(place)))
     common = {
         "namespace": place.namespace,
         "kubeconfig": str(file),
@@ -124,13 +134,6 @@ async def test_starting_and_watching_workers_and_leading_uses_every_rule_and_is_
     used, refused = _requests(cluster, place.namespace)
     assert refused == set()
     assert used == role()
-
-
-def _kubeconfig(cluster: Cluster, bearer: str) -> str:
-    """The administrator's kubeconfig with another user."""
-    content = yaml.safe_load(cluster.kubeconfig.read_text())
-    content["users"] = [{"name": one["name"], "user": {"token": bearer}} for one in content["users"]]
-    return json.dumps(content)
 
 
 def _requests(cluster: Cluster, namespace: str) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:

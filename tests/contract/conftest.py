@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from buildyard import ports
+from buildyard.broker import rabbitmq_link
 from tests.contract.rigs import Rig, rabbitmq_rig, sqlite_rig
 
 RABBITMQ = ["rabbitmq-3", "rabbitmq-4"]
+
+
+@pytest.fixture(autouse=True)
+def _no_stall_is_lateness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stops for seconds changes no answer; tests of lateness set what is late themselves."""
+    monkeypatch.setattr(rabbitmq_link, "DEADLINE_SECONDS", 60.0)
+    monkeypatch.setattr(ports, "SLOW_SECONDS", 60.0)
 
 
 @pytest.fixture(params=["sqlite", *RABBITMQ])

@@ -17,7 +17,7 @@ from tests import servers
 _SERVERS = Path(__file__).resolve().parents[2] / ".ci" / "servers"
 _CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 _KEPT = ("HOME", "ERL_EPMD_ADDRESS", "ERL_EPMD_PORT")
-PATIENCE = 90
+PATIENCE = 400
 
 
 @dataclass(frozen=True)

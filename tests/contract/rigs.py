@@ -15,7 +15,7 @@ from buildyard.errors import UnknownCount
 from buildyard.ports import DEAD, Broker, Delivery, Subscription
 from chaos.proxy import Proxy, proxied
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds until a wait for something that must come fails."""
 LOOK = 0.5
 """Seconds between looks of the embedded broker; that it needs none to hear of messages is tested elsewhere."""

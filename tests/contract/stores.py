@@ -25,11 +25,11 @@ def s3_server() -> Iterator[str]:
 def new_bucket(endpoint: str) -> str:
     """Make a bucket."""
     name = f"test-{secrets.token_hex(4)}"
-    httpx.put(f"{endpoint}/{name}", trust_env=False).raise_for_status()
+    httpx.put(f"{endpoint}/{name}", trust_env=False, timeout=60).raise_for_status()
     return name
 
 
 def unfinished_uploads(endpoint: str, bucket: str) -> int:
     """How many multipart uploads were begun and neither finished nor aborted."""
-    answer = httpx.get(f"{endpoint}/{bucket}", params={"uploads": ""}, trust_env=False).raise_for_status()
+    answer = httpx.get(f"{endpoint}/{bucket}", params={"uploads": ""}, trust_env=False, timeout=60).raise_for_status()
     return answer.text.count("<UploadId>")

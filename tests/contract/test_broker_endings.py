@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -86,9 +87,11 @@ async def test_a_lost_connection_ends_deliveries_but_not_the_iteration(rig: Rig)
     await again.ack()
 
     async def heard() -> bool:
-        await broker.publish(NEWS, [b"news"])
-        await broker.publish(BELL, [b"ring"])
-        return not await nothing_comes(news) and not await nothing_comes(bell)
+        with contextlib.suppress(BrokerUnavailable):  # the connection that publishes may come back last
+            await broker.publish(NEWS, [b"news"])
+            await broker.publish(BELL, [b"ring"])
+            return not await nothing_comes(news) and not await nothing_comes(bell)
+        return False
 
     await until(heard)
     assert (await counted(broker, WORK, 0)).unacked in {0, None}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import aio_pika
 import pytest
@@ -19,6 +19,8 @@ from tests.contract.rigs import PATIENCE, Rig, take_one
 WORK = Channel("jobs.linux", ChannelKind.WORK)
 NEWS = Channel("news", ChannelKind.BROADCAST)
 DEADLINE = 0.7
+IN_TIME = 20.0
+"""Far beyond any of these deadlines, and beyond what a machine may stall: what waits for ever fails."""
 
 
 @asynccontextmanager
@@ -30,9 +32,12 @@ async def administering(rig: Rig) -> AsyncIterator[tuple[AbstractChannel, str]]:
         yield await connection.channel(), f"{prefix}.{WORK.name}"
 
 
-@pytest.fixture(autouse=True)
-def _short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rabbitmq_link, "DEADLINE_SECONDS", DEADLINE)
+@contextmanager
+def soon_late() -> Iterator[None]:
+    """Calls end soon, for as long as the fault is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rabbitmq_link, "DEADLINE_SECONDS", DEADLINE)
+        yield
 
 
 async def published(broker: Broker, body: bytes) -> None:
@@ -52,14 +57,15 @@ async def test_while_the_server_is_gone_calls_fail_in_time_and_later_all_goes_on
     broker = await rabbitmq.open()
     subscription = await broker.subscribe(WORK)
     await rabbitmq.proxy.refuse()
-    began = time.monotonic()
-    with pytest.raises(BrokerUnavailable):
-        await broker.publish(WORK, [b"a"])
-    assert time.monotonic() - began < DEADLINE + 1
-    with pytest.raises(BrokerUnavailable):
-        await broker.publish(NEWS, [b"nobody waits for this one"])
-    with pytest.raises(UnknownCount):
-        await broker.depth(WORK)
+    with soon_late():
+        began = time.monotonic()
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(WORK, [b"a"])
+        assert time.monotonic() - began < IN_TIME
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(NEWS, [b"nobody waits for this one"])
+        with pytest.raises(UnknownCount):
+            await broker.depth(WORK)
     await rabbitmq.proxy.listen()
     await published(broker, b"b")
     assert (await take_one(subscription)).body == b"b"
@@ -72,9 +78,9 @@ async def test_a_frozen_network_ends_calls_in_time_and_nothing_confirmed_is_lost
     await broker.publish(WORK, [b"a"])
     rabbitmq.proxy.freeze()
     began = time.monotonic()
-    with pytest.raises(BrokerUnavailable):
+    with soon_late(), pytest.raises(BrokerUnavailable):
         await broker.publish(WORK, [b"b"] * 300)
-    assert time.monotonic() - began < 3 * DEADLINE
+    assert time.monotonic() - began < IN_TIME
     rabbitmq.proxy.thaw()
     await published(broker, b"c")
     bodies = set()
@@ -92,8 +98,9 @@ async def test_closing_over_a_frozen_network_ends_in_time(rabbitmq: Rig) -> None
     await broker.publish(WORK, [b"a"])
     rabbitmq.proxy.freeze()
     began = time.monotonic()
-    await broker.close()
-    assert time.monotonic() - began < 5 * DEADLINE
+    with soon_late():
+        await broker.close()
+    assert time.monotonic() - began < IN_TIME
 
 
 async def test_a_broker_that_is_not_there_cannot_be_opened(rabbitmq: Rig) -> None:
@@ -107,9 +114,9 @@ async def test_a_broker_that_never_answers_cannot_be_opened_or_waited_for_long(r
     assert rabbitmq.proxy is not None
     rabbitmq.proxy.freeze()
     began = time.monotonic()
-    with pytest.raises(BrokerUnavailable):
+    with soon_late(), pytest.raises(BrokerUnavailable):
         await rabbitmq.open()
-    assert time.monotonic() - began < 2 * DEADLINE
+    assert time.monotonic() - began < IN_TIME
 
 
 async def test_wrong_credentials_are_told(rabbitmq: Rig) -> None:

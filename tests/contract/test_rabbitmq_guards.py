@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import aiormq
 import pytest
@@ -20,15 +22,20 @@ pytestmark = [pytest.mark.parametrize("rabbitmq", ["rabbitmq-3"], indirect=True)
 
 WORK = Channel("jobs.linux", ChannelKind.WORK)
 DEADLINE = 0.7
+"""Seconds for a call, once the fault is there; before it a machine may stall."""
 SHORT = 1.5
 """Seconds after which a check gives up whose guard is gone: it would wait for ever."""
 
 patience = PATIENCE
+deadline = DEADLINE
 
 
-@pytest.fixture(autouse=True)
-def _short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rabbitmq_link, "DEADLINE_SECONDS", DEADLINE)
+@contextmanager
+def soon_late() -> Iterator[None]:
+    """Calls end soon, for as long as the fault is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rabbitmq_link, "DEADLINE_SECONDS", deadline)
+        yield
 
 
 def be_brief(patch: pytest.MonkeyPatch, seconds: float = SHORT) -> None:
@@ -104,20 +111,21 @@ async def test_a_half_open_connection_ends_calls_in_time_because_each_has_a_dead
         await broker.declare(WORK)
         assert await takes(broker)
         proxy.forget()
-        try:
-            async with asyncio.timeout(patience):
-                await broker.publish(WORK, [b"a"])
-        except BrokerUnavailable:
-            return [] if await takes(broker) else ["it takes nothing over a new connection"]
-        except TimeoutError:
-            return ["a call waits for ever"]
-        finally:
-            proxy.thaw()
+        with soon_late():
+            try:
+                async with asyncio.timeout(patience):
+                    await broker.publish(WORK, [b"a"])
+            except BrokerUnavailable:
+                return [] if await takes(broker) else ["it takes nothing over a new connection"]
+            except TimeoutError:
+                return ["a call waits for ever"]
+            finally:
+                proxy.thaw()
         return ["something came through"]
 
     def guard_out(patch: pytest.MonkeyPatch) -> None:
         be_brief(patch)
-        patch.setattr(rabbitmq_link, "DEADLINE_SECONDS", 3600)
+        patch.setitem(globals(), "deadline", 3600)
 
     await holds_only_with(guard_out, check, monkeypatch)
 
@@ -136,9 +144,10 @@ async def test_a_worker_on_a_half_open_connection_takes_tickets_again_because_of
         proxy.forget()
         producer = await rabbitmq.open()
         try:
-            if not await takes(producer):
-                return ["nothing was published"]
-            delivery = await next_of(subscription)
+            with soon_late():
+                if not await takes(producer):
+                    return ["nothing was published"]
+                delivery = await next_of(subscription)
             if delivery is None:
                 return ["the worker hears of nothing any more"]
             await delivery.ack()

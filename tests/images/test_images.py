@@ -111,7 +111,7 @@ def test_the_slow_api_is_healthy_on_a_read_only_root(engine: Any) -> None:
     with running(engine, "slow-api", command=command, environment={"BUILDYARD_PROBE_PORT": port}) as container:
         container.until_healthy()
 
-        assert httpx.get(f"http://127.0.0.1:{port}/row/1", trust_env=False).json()["path"] == "/row/1"
+        assert httpx.get(f"http://127.0.0.1:{port}/row/1", trust_env=False, timeout=60).json()["path"] == "/row/1"
 
 
 def test_the_dotnet_worker_finds_its_sdk(engine: Any) -> None:

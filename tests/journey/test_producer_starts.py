@@ -119,7 +119,7 @@ async def _has(log: Path, text: str) -> bool:
 async def _unwell(url: str, check: str) -> bool:
     """Whether the health says 503, and of one check that it is not well and why."""
     try:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.get(url)
     except httpx.TransportError:
         return False
@@ -129,7 +129,7 @@ async def _unwell(url: str, check: str) -> bool:
 
 async def _well(url: str) -> bool:
     try:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             return (await client.get(f"{url}/api/v1/health")).status_code == 200
     except httpx.TransportError:
         return False
