@@ -11,6 +11,7 @@ from bench import (
     broker,
     broker_latency,
     cli,
+    cluster,
     demo,
     drain,
     estimate,
@@ -45,8 +46,9 @@ BENCHES: dict[str, tuple[str, Callable[[], Awaitable[Section | Sequence[Row]]]]]
     "cli": ("The command line", cli.measure),
     "images": ("Images: size and start", images.measure),
     "sizing": ("Workers for a load, beside KEDA's strategies", sizing.measure),
+    "cluster": ("On a Kubernetes control plane", cluster.measure),
     "demo": ("The demo", demo.measure),
-    "tui": ("The dashboard's widgets, in a terminal of 160x45", tui.measure),
+    "tui": ("The dashboard, in a terminal of 160x45", tui.measure),
 }
 """Name on the command line: title of its section, and what measures it."""
 

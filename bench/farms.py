@@ -57,13 +57,15 @@ def settings() -> list[Setting]:
 
 
 @asynccontextmanager
-async def farm(setting: Setting, policy: str = "max_workers = 1\nidle_seconds = 3600") -> AsyncIterator[Farm]:
-    """Run a farm in a temporary folder for the length of the block."""
+async def farm(
+    setting: Setting, policy: str = "max_workers = 1\nidle_seconds = 3600", pools: str = ""
+) -> AsyncIterator[Farm]:
+    """Run a farm in a temporary folder for the length of the block; `pools` is a whole file of pools, as TOML."""
     with tempfile.TemporaryDirectory(prefix="buildyard-bench-") as folder:
-        pools = Path(folder) / "pools.toml"
-        pools.write_text(f"[pools.linux.policy]\n{policy}\n")
+        file = Path(folder) / "pools.toml"
+        file.write_text(pools or f"[pools.linux.policy]\n{policy}\n")
         async with own_database(setting.env) as places:
-            env = {**places, "BUILDYARD_POOLS_FILE": str(pools), "BUILDYARD_LOG_LEVEL": "warning"}
+            env = {**places, "BUILDYARD_POOLS_FILE": str(file), "BUILDYARD_LOG_LEVEL": "warning"}
             async with Farm(Path(folder) / "data", env=env, grace_seconds=5) as running:
                 yield running
 

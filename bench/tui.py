@@ -1,37 +1,33 @@
-"""What the dashboard's widgets cost in a real terminal of 160x45, beside Textual's own doing the same work.
+"""What the dashboard costs in a real terminal of 160x45: widgets, beside Textual's own doing the same work, and all.
 
 Times on the clock are right on a machine that does nothing else; those of CPU hardly depend on what else it does.
-
-`BUILDYARD_BENCH_LONG=1` prints 100,000 lines a second for 60 seconds in place of 5. On its own: `python -m bench.tui`.
+On its own: `python -m bench.tui`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import pty
 import re
 import select
-import struct
 import subprocess
 import sys
-import termios
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from bench import tui_farm
 from bench.figures import Row, median, percentile, spread
+from bench.processes import cpu_seconds
+from bench.tui_terminal import PATIENCE, Terminal, in_terminal
 
-COLUMNS, LINES = 160, 45
 ROUNDS = 3
 KEYS = 100
 KEYS_APART = 0.03
-PATIENCE = 180.0
 LOAD_SECONDS = 6.0
-LONG = os.environ.get("BUILDYARD_BENCH_LONG") == "1"
+LONG_SECONDS = 60.0
 _CONTROL = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][A-Z0-9]")
 
 
@@ -46,11 +42,11 @@ class Told:
 
 async def measure() -> list[Row]:
     """All rows; every run is a process of its own in a terminal of its own."""
-    return await asyncio.to_thread(_measure)
+    return [*await asyncio.to_thread(_measure), *await tui_farm.measure()]
 
 
 def _measure() -> list[Row]:
-    return [*_fills(), *_updates(), *_cursor(), *_tails(), *_filters(), *_memory()]
+    return [*_fills(), *_updates(), *_cursor(), *_tails(), *_filters(), *_palette(), *_memory()]
 
 
 def _fills() -> list[Row]:
@@ -101,7 +97,7 @@ def _tails() -> list[Row]:
     rows = []
     for widget, rate, seconds, aim in (
         ("LogPane", 10_000, LOAD_SECONDS, "<= 15 % of a core"),
-        ("LogPane", 100_000, 60.0 if LONG else 5.0, "no line lost uncounted"),
+        ("LogPane", 100_000, LONG_SECONDS, "no line lost uncounted"),
         ("RichLog", 10_000, LOAD_SECONDS, ""),
     ):
         runs = [_run(widget, "tail", rate, seconds) for _ in range(1 if seconds > LOAD_SECONDS else ROUNDS)]
@@ -126,6 +122,17 @@ def _filters() -> list[Row]:
     return [Row("filter of 100,000 lines until painted, slowest of four", figure, spread(wall, "ms"), "<= 100 ms")]
 
 
+def _palette() -> list[Row]:
+    runs = [_told(["bench.tui_palette"]).figures for _ in range(ROUNDS)]
+    slowest = [max(run["ms"]) for run in runs]
+    middle = median([value for run in runs for value in run["ms"]])
+    figure = (
+        f"{median(slowest):.0f} ms (p50 {middle:.0f} ms, CPU {median([max(run['cpu_ms']) for run in runs]):.0f} ms)"
+    )
+    what = f"palette over {runs[-1]['builds']:,} builds, from a key until painted, slowest key"
+    return [Row(what, figure, spread(slowest, "ms"), "<= 100 ms")]
+
+
 def _memory() -> list[Row]:
     command = [sys.executable, "-m", "bench.tui_store"]
     runs = [json.loads(subprocess.check_output(command)) for _ in range(ROUNDS)]
@@ -147,69 +154,52 @@ def _memory() -> list[Row]:
 
 
 def _run(widget: str, work: str, number: int, seconds: float = 0.0) -> Told:
-    terminal, inside = pty.openpty()
-    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    words = ["bench.tui_apps", widget, work, str(number), str(seconds)]
+    return _told(words, keys=work.startswith("cursor"), loaded=work.endswith("loaded"))
+
+
+def _told(words: Sequence[str], *, keys: bool = False, loaded: bool = False) -> Told:
+    """Run an application of ours, which tells its figures to the file descriptor that is its last argument.
+
+    Then press keys where that is the work.
+    """
     results, tell = os.pipe()
-    env = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "TEXTUAL"}}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "bench.tui_apps", widget, work, str(number), str(seconds), str(tell)],
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        env={**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
-        pass_fds=[tell],
-        start_new_session=True,
-    )
-    os.close(inside)
-    os.close(tell)
-    try:
-        return _attend(terminal, results, child, keys=work.startswith("cursor"), loaded=work.endswith("loaded"))
-    finally:
-        child.kill()
-        child.wait()
-        os.close(terminal)
-        os.close(results)
+    with os.fdopen(results, "rb") as heard, os.fdopen(tell, "wb") as told:
+        command = [sys.executable, "-m", *words, str(told.fileno())]
+        with in_terminal(command, pass_fds=[told.fileno()]) as terminal:
+            told.close()
+            figures = json.loads(_line(terminal, heard.fileno()))
+            before = cpu_seconds([terminal.process.pid])
+            latencies = [_press(terminal, loaded=loaded) for _ in range(KEYS)] if keys else []
+            return Told(figures, latencies, (cpu_seconds([terminal.process.pid]) - before) * 1000 / KEYS)
 
 
-def _attend(terminal: int, results: int, child: subprocess.Popen[bytes], *, keys: bool, loaded: bool) -> Told:
-    """Read what the child writes until it has told its figures; then press keys where that is the work."""
-    heard, screen = b"", b""
-    until = time.monotonic() + PATIENCE
+def _line(terminal: Terminal, results: int) -> bytes:
+    """What is told, to its end; what is drawn meanwhile is read."""
+    heard, until = b"", time.monotonic() + PATIENCE
     while not heard.endswith(b"\n"):
-        ready, _, _ = select.select([terminal, results], [], [], 1.0)
+        ready, _, _ = select.select([terminal.master, results], [], [], 1.0)
         if results in ready:
             heard += (piece := os.read(results, 65536))
             if not piece:
-                raise SystemExit(f"The bench's application ended early:\n{screen.decode(errors='replace')}")
-        if terminal in ready:
-            screen = (screen + os.read(terminal, 65536))[-4000:]
+                raise SystemExit(
+                    f"The bench's application ended early:\n{terminal.seen[-4000:].decode(errors='replace')}"
+                )
+        elif ready:
+            terminal.read(0)
         if time.monotonic() > until:
-            raise SystemExit(f"The bench's application did not end within {PATIENCE:.0f} s (pid {child.pid}).")
-    before = _cpu(child.pid)
-    latencies = [_press(terminal, loaded=loaded) for _ in range(KEYS)] if keys else []
-    return Told(json.loads(heard), latencies, (_cpu(child.pid) - before) * 1000 / KEYS)
+            raise SystemExit(f"The bench's application did not end within {PATIENCE:.0f} s.")
+    return heard
 
 
-def _cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _press(terminal: int, *, loaded: bool) -> float:
+def _press(terminal: Terminal, *, loaded: bool) -> float:
     """Milliseconds from a cursor key until its paint came: under load until the cursor's own sign is drawn."""
-    until = time.monotonic() + KEYS_APART
-    while (left := until - time.monotonic()) > 0:
-        if select.select([terminal], [], [], left)[0]:
-            os.read(terminal, 65536)
+    terminal.attend(KEYS_APART)
     began = time.perf_counter()
-    os.write(terminal, b"\x1b[B")
-    drawn = b""
+    terminal.press(b"\x1b[B")
     while time.perf_counter() - began < PATIENCE:
-        if select.select([terminal], [], [], 1.0)[0]:
-            drawn += os.read(terminal, 65536)
-            if not loaded or b">" in _CONTROL.sub(b"", drawn):
-                return (time.perf_counter() - began) * 1000
+        if terminal.read(1.0) and (not loaded or b">" in _CONTROL.sub(b"", terminal.seen)):
+            return (time.perf_counter() - began) * 1000
     raise SystemExit("A key was not answered.")
 
 
