@@ -95,6 +95,8 @@ DECISION_MARKS = _marks(
     ("first_worker", "↑", "^", "active"),
     ("waited_too_long", "↟", "w", "active"),
     ("drain_target", "⇡", "d", "active"),
+    ("trial_worker", "⟰", "y", "active"),
+    ("unsuited", "≠", "!", "warning"),
     ("steady", "=", "=", "plain"),
     ("workers_coming", "◌", ",", "waiting"),
     ("at_maximum", "■", "T", "warning"),
