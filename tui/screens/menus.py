@@ -43,13 +43,13 @@ class Window(ModalScreen[Result]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._closed = False
+        self._was_dismissed = False
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Close it with a result."""
-        if self._closed:
+        if self._was_dismissed:
             return AwaitComplete()
-        self._closed = True
+        self._was_dismissed = True
         return super().dismiss(result)
 
 
