@@ -1,4 +1,7 @@
-"""Pictures for docs/dashboard.md, from the demo: `python -m tests.tui.app.screenshots` writes docs/dashboard/*.svg."""
+"""Pictures for docs/dashboard.md: `python -m tests.tui.app.screenshots` writes docs/dashboard/*.svg.
+
+The lists are those of the demo; one build, queue and agent those of the farm that the tests of the screens are about.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,29 @@ import asyncio
 from pathlib import Path
 
 from tests.tui.app.farms import dashboard, ready
+from tests.tui.app.test_screen_matrix import SCREENS, dashboard_at_work
+from tui.app import FarmApp
 
 FOLDER = Path(__file__).parents[3] / "docs" / "dashboard"
 SIZE = (120, 36)
 
 
-async def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
-    async with dashboard().run_test(size=SIZE) as pilot:
-        app = await ready(pilot)
-        for name in app.there:
-            if name in {"build", "queue", "agent"}:
-                continue
-            app.open_screen(name)
+async def write(app: FarmApp, names: list[str]) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await ready(pilot)
+        for name in names:
+            app.open_screen(name, SCREENS.get(name))  # type: ignore[arg-type]
+            await pilot.pause()
             await ready(pilot)
             await pilot.pause()
-            (FOLDER / f"{name}.svg").write_text(app.export_screenshot(title="buildyard tui --demo"))
+            (FOLDER / f"{name}.svg").write_text(app.export_screenshot(title="buildyard tui"))
+
+
+async def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    alone = [name for name, ref in SCREENS.items() if ref is not None]
+    await write(dashboard(), ["overview", *(name for name in SCREENS if name not in alone)])
+    await write(dashboard_at_work(), alone)
 
 
 if __name__ == "__main__":

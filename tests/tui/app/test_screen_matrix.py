@@ -12,7 +12,7 @@ from pytest_textual_snapshot import SVGImageExtension  # type: ignore[import-unt
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
 
-from tests.tui.app.farms import dashboard_of, ready, seen
+from tests.tui.app.farms import dashboard_of, ready, screen_text, seen
 from tests.tui.samples import at, decision, identifier
 from tests.tui.screens.builds_farm import FAILED, log_lines
 from tests.tui.screens.test_queues import with_letters
@@ -30,6 +30,7 @@ from tui.state.events import (
     WorkersSeen,
     log_of_agent,
 )
+from tui.themes import THEMES
 
 NOW = at(99)
 SIZES = [(80, 24), (160, 45)]
@@ -76,6 +77,9 @@ def _down() -> FarmApp:
 
 
 STATES = {"empty": _empty, "stale": _stale, "down": _down}
+LOOKS = ["light", "no-colour"]
+TINGED = {"normal": dashboard_at_work, "down": _down}
+"""Between them they have all tones that there are."""
 
 
 @pytest.fixture
@@ -106,6 +110,29 @@ async def looked_at(app: FarmApp, size: tuple[int, int], names: Iterable[str], l
 @pytest.mark.parametrize("state", list(STATES))
 async def test_every_screen_in_a_state(looks: SnapshotAssertion, state: str, size: tuple[int, int]) -> None:
     assert await looked_at(STATES[state](), size, SCREENS, looks) == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("state", list(TINGED))
+async def test_every_screen_in_other_colours(
+    looks: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch, state: str, look: str
+) -> None:
+    if look == "no-colour":
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = TINGED[state]()
+    app.configuration.theme = "light" if look == "light" else "dark"
+    assert await looked_at(app, (80, 24), ["overview", *SCREENS], looks) == []
+
+
+async def test_colours_change_no_letter() -> None:
+    said: dict[str, dict[str, str]] = {}
+    for theme in THEMES:
+        app = _down()
+        app.configuration.theme = theme
+        async with app.run_test(size=(100, 30)) as pilot:
+            said[theme] = {name: screen_text(shown) async for name, shown in opened(pilot, ["overview", "build"])}
+    assert all(said[theme] == said["dark"] for theme in THEMES)
+    assert all("DOWN 2m05" in text for text in said["dark"].values())
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
