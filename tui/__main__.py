@@ -109,7 +109,7 @@ async def run(options: argparse.Namespace) -> int:
         source, configuration, slow=options.slow, writable=options.write, utf8=utf8, colours=colours, live=live
     )
     ended = _Ended(app)
-    ended.listen()
+    ended.listen(to_terminal=not options.browser)
     await app.run_async()
     return ended.code or app.return_code or OK
 
@@ -138,13 +138,13 @@ class _Ended:
         self._loop = asyncio.get_running_loop()
         self.code = OK
 
-    def listen(self) -> None:
+    def listen(self, *, to_terminal: bool) -> None:
         """From now on."""
         for name, code in (("SIGHUP", _HUNG_UP), ("SIGTERM", 128 + 15), ("SIGINT", INTERRUPTED)):
             number = getattr(signal, name, None)
             if number is not None:
                 signal.signal(number, partial(self._told, code))
-        if not self._app.is_web:
+        if to_terminal:
             threading.Thread(target=self._watch, name="terminal", daemon=True).start()
 
     def _told(self, code: int, _number: int, _frame: object) -> None:

@@ -21,7 +21,7 @@ from worker.process import EndedBy, Launch, RawLines, run
 from worker.sandbox import Workspace, agents_folder, build_environment
 from worker.toolchains.contract import TOOL_NAMES
 
-_PROBE_SECONDS = 15.0
+_PROBE_SECONDS = 60.0
 _PROBES_AT_ONCE = 4
 _VERSION = re.compile(r"\d+(?:\.\d+)+|\d+")
 
