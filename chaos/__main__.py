@@ -33,29 +33,7 @@ FAULTS_OF_OWN = {"rabbitmq3": OWN_RABBITMQ_3, "rabbitmq4": OWN_SERVERS}
 
 def main() -> int:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m chaos", description="Builds under faults, and a ledger of both.")
-    parser.add_argument("--seed", type=int, default=1, help="the schedule: the same seed, the same orders and strikes")
-    parser.add_argument("--minutes", type=float, default=5, help="how long it strikes (5)")
-    parser.add_argument(
-        "--on",
-        choices=("embedded", "servers", "cluster"),
-        default="embedded",
-        help="servers: RabbitMQ and PostgreSQL at BUILDYARD_TEST_AMQP_URL and BUILDYARD_TEST_POSTGRES_URL; "
-        "cluster: the same, and workers as Jobs on a throwaway Kubernetes",
-    )
-    parser.add_argument(
-        "--own-servers",
-        nargs="?",
-        choices=tuple(KINDS),
-        const="rabbitmq3",
-        help="with --on servers or cluster: start RabbitMQ (3.10 or 4) and PostgreSQL for this run (as root); "
-        "--on servers kills them too",
-    )
-    parser.add_argument(
-        "--messages", type=int, help="with --on cluster: no strikes, so many jobs at once (10000) against --workers"
-    )
-    parser.add_argument("--workers", type=int, help="with --on cluster: at most so many (8; with --messages 25)")
-    parser.add_argument("--json", action="store_true", help="the result as JSON")
+    parser = _parser()
     given = parser.parse_args()
     if given.own_servers and given.on == "embedded":
         parser.error("--own-servers goes with --on servers or --on cluster")
@@ -85,6 +63,33 @@ def main() -> int:
         f"{len(breaches)} promises were broken with seed {given.seed}; everything is kept in {folder}.", file=sys.stderr
     )
     return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description="Builds under faults, and a ledger of both.")
+    parser.add_argument("--seed", type=int, default=1, help="the schedule: the same seed, the same orders and strikes")
+    parser.add_argument("--minutes", type=float, default=5, help="how long it strikes (5)")
+    parser.add_argument(
+        "--on",
+        choices=("embedded", "servers", "cluster"),
+        default="embedded",
+        help="servers: RabbitMQ and PostgreSQL at BUILDYARD_TEST_AMQP_URL and BUILDYARD_TEST_POSTGRES_URL; "
+        "cluster: the same, and workers as Jobs on a throwaway Kubernetes",
+    )
+    parser.add_argument(
+        "--own-servers",
+        nargs="?",
+        choices=tuple(KINDS),
+        const="rabbitmq3",
+        help="with --on servers or cluster: start RabbitMQ (3.10 or 4) and PostgreSQL for this run (as root); "
+        "--on servers kills them too",
+    )
+    parser.add_argument(
+        "--messages", type=int, help="with --on cluster: no strikes, so many jobs at once (10000) against --workers"
+    )
+    parser.add_argument("--workers", type=int, help="with --on cluster: at most so many (8; with --messages 25)")
+    parser.add_argument("--json", action="store_true", help="the result as JSON")
+    return parser
 
 
 def _observed(given: argparse.Namespace, folder: Path) -> Observed:

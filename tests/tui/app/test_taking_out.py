@@ -189,12 +189,7 @@ async def test_one_looks_back_while_the_farm_goes_on_and_comes_back_to_what_is_n
 
 
 async def test_back_to_live_in_a_recording_is_its_end(folder: Path) -> None:
-    async with dashboard().run_test(size=WIDE) as pilot:
-        await ready(pilot)
-        await pilot.press("W")
-        file = await the_only_file(pilot, folder, "*.farm")
-    replay = Replay(opened(file))
-    replay.pause(paused=True)
+    replay = await recorded(folder)
     async with FarmApp(replay).run_test(size=WIDE) as pilot:
         await pilot.pause()
         await pilot.press("V")
